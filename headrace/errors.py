@@ -1,9 +1,11 @@
-"""How a command fails: the two ways that are the caller's to see as one line."""
+"""How a command fails: the two ways that the caller sees as one line."""
+
+from runtime.errors import Fatal
 
 
-class WrongUse(Exception):  # noqa: N818 - it names what the caller did
+class WrongUse(Fatal):  # noqa: N818 - it names what the caller did
     """The command cannot be carried out as asked: exit 2. The message is the one line the caller sees."""
 
 
-class StackFailed(Exception):  # noqa: N818 - it names what happened
+class StackFailed(Fatal):  # noqa: N818 - it names what happened
     """The stack on this machine could not be started or kept: exit 1. The message says which part and where its log is."""

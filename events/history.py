@@ -1,0 +1,78 @@
+"""A stream as far as it was read: its state, and the ids and outcomes of the commands it has seen."""
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+from events.domain import Decider, Registry
+from events.envelope import Commit, Settled
+from events.ids import EMPTY, StreamId, Version
+from runtime.errors import Fatal
+from runtime.times import Micros
+
+WINDOW: Final = 1024
+Identity = tuple[str, str]
+"""(actor, command id); the tenant is in the stream."""
+
+
+class BrokenStream(Fatal):
+    """The stored commits of a stream do not follow one another."""
+
+
+class Seen(NamedTuple):
+    """A command this stream knows: what it was (fingerprint) and what became of it."""
+
+    fingerprint: str
+    version: Version
+    reason: str = ""
+    detail: str = ""
+
+
+class History:
+    """One stream, folded. Mutated only by `absorb` and `advance`; `state` itself is immutable."""
+
+    __slots__ = ("at", "commit_first", "decider", "floor", "seen", "state", "stream", "unsettled", "version")
+
+    def __init__(self, stream: StreamId, decider: Decider) -> None:
+        self.stream = stream
+        self.decider = decider
+        self.version = EMPTY
+        self.commit_first = EMPTY
+        """First version of the newest commit: its key."""
+        self.at = Micros(0)
+        self.state: Any = decider.initial
+        self.seen: dict[Identity, Seen] = {}
+        self.floor: Micros | None = None
+        """When the newest command that fell out of the window acted; None while none did."""
+        self.unsettled: dict[Identity, Settled] = {}
+        """Commands that changed nothing since the newest commit and whose messages may come again."""
+
+    def absorb(self, commits: Iterable[Commit], registry: Registry, window: int | None = WINDOW) -> "History":
+        """Fold stored commits on top. `window=None` keeps every id (for redriven and old commands)."""
+        for commit in commits:
+            if commit.first != self.version + 1 or commit.previous != self.commit_first:
+                raise BrokenStream(f"{self.stream}: commit {commit.first} does not follow version {self.version}")
+            self.remember_settled(commit.settled, window)
+            for recorded in commit.recorded():
+                self.state = self.decider.evolve(self.state, registry.read(recorded.name, recorded.data), recorded.at)
+                self.version = Version(self.version + 1)
+                self.at = recorded.at
+                seen = Seen(recorded.fingerprint, self.version)
+                self.remember((recorded.actor, recorded.command_id), seen, recorded.at, window)
+            if self.version != commit.last:
+                raise BrokenStream(f"{self.stream}: commit {commit.first} holds other than its versions")
+            self.commit_first = commit.first
+            self.unsettled.clear()
+        return self
+
+    def remember_settled(self, settled: Iterable[Settled], window: int | None = WINDOW) -> None:
+        """Ids that a commit carries for commands that changed nothing; they come before the commit's own."""
+        for each in settled:
+            seen = Seen(each.fingerprint, each.version, each.reason, each.detail)
+            self.remember((each.actor, each.command_id), seen, self.at, window)
+
+    def remember(self, identity: Identity, seen: Seen, at: Micros, window: int | None = WINDOW) -> None:
+        """A command that left events, the last of them at `at`. The fold and a confirmed draft remember alike."""
+        self.seen[identity] = seen
+        if window is not None and len(self.seen) > window:
+            del self.seen[next(iter(self.seen))]
+            self.floor = at

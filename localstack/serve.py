@@ -1,0 +1,74 @@
+"""Runs LocalStack 4.14.0 without its image. Started by LocalStack's own Python, never imported by the application:
+
+    python -I serve.py DYNAMODB_DIR      (the folder that holds DynamoDBLocal.jar)
+
+`-I` keeps this folder and the caller's off its path: LocalStack's dependencies import packages named `localstack` and
+`events`, as ours are. Honours GATEWAY_LISTEN, FILESYSTEM_ROOT and LocalStack's own settings.
+"""
+
+import os
+import sys
+
+DEFAULTS = {
+    "SERVICES": "sqs,sns,dynamodb,dynamodbstreams,cloudformation,iam,sts,s3",  # s3: CloudFormation's engine asks for it
+    "PROVIDER_OVERRIDE_DYNAMODB": "v2",
+    "PROVIDER_OVERRIDE_DYNAMODBSTREAMS": "v2",
+    "DYNAMODB_IN_MEMORY": "1",
+    "EAGER_SERVICE_LOADING": "1",
+    "SKIP_SSL_CERT_DOWNLOAD": "1",
+    "DISABLE_EVENTS": "1",  # no reports to its makers
+    "DNS_ADDRESS": "0",
+    "LS_LOG": "warn",
+}
+
+
+def use_dynamodb_of(folder):
+    """Take DynamoDB Local from the folder: no download, no agent, no temporary files outside."""
+    from localstack.services.dynamodb.packages import DynamoDBLocalPackageInstaller
+    from localstack.services.dynamodb.server import DynamodbServer
+
+    def command(server):
+        return [
+            "java",
+            f"-Xmx{server.heap_size}",
+            "-XX:-UsePerfData",  # else it writes into the system's temporary folder
+            f"-Djava.io.tmpdir={os.environ['TMPDIR']}",
+            f"-Djava.library.path={folder}/DynamoDBLocal_lib",
+            "-jar",
+            f"{folder}/DynamoDBLocal.jar",
+            "-port",
+            str(server.port),
+            *(["-inMemory"] if server.in_memory else ["-dbPath", server.db_path]),
+        ]
+
+    DynamoDBLocalPackageInstaller.install = lambda self, target=None: None
+    DynamoDBLocalPackageInstaller.get_java_env_vars = lambda self: {}
+    DynamodbServer._create_shell_command = command  # noqa: SLF001 - there is no public way
+
+
+def keep_iterators_whole():
+    """This DynamoDB Local's shard iterators begin with '000|', which the streams provider's rewriting of names drops."""
+    from localstack.services.dynamodbstreams.v2.provider import DynamoDBStreamsProvider
+
+    rewrite = DynamoDBStreamsProvider.modify_stream_arn_for_ddb_local
+
+    def whole(provider, name):
+        return ("000|" if name.startswith("000|") else "") + rewrite(provider, name)
+
+    DynamoDBStreamsProvider.modify_stream_arn_for_ddb_local = whole
+
+
+def main():
+    """Settings first: LocalStack reads them while it is imported."""
+    folder = os.path.abspath(sys.argv.pop(1))
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    os.makedirs(os.environ["FILESYSTEM_ROOT"], exist_ok=True)
+    use_dynamodb_of(folder)
+    keep_iterators_whole()
+    from localstack.runtime.main import main as serve
+
+    serve()
+
+
+main()

@@ -1,0 +1,152 @@
+"""AWS clients: one session a process, bounded waits, every request counted, vendor errors translated at this edge.
+
+Retries: botocore's `standard` mode for calls that may be repeated without harm; none where the answer of a lost call matters
+(appends), since a conditional write whose answer was lost fails its own retry.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import localstack_client.config
+from aiobotocore.config import AioConfig
+from aiobotocore.session import AioSession, get_session
+from botocore.exceptions import BotoCoreError, ClientError
+
+from runtime.errors import Fatal, Retryable
+from runtime.metrics import AWS_FAILURES, AWS_REQUESTS
+from runtime.settings import Settings
+
+if TYPE_CHECKING:
+    from types_aiobotocore_cloudformation import CloudFormationClient
+    from types_aiobotocore_dynamodb import DynamoDBClient
+    from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
+    from types_aiobotocore_sns import SNSClient
+    from types_aiobotocore_sqs import SQSClient
+
+CONNECT_SECONDS: Final = 2
+READ_SECONDS: Final = 5
+LONG_POLL_SECONDS: Final = 20
+POOL: Final = 64
+_TRANSIENT: Final = frozenset({
+    "InternalFailure", "InternalServerError", "InternalError", "ServiceUnavailable", "ServiceUnavailableException",
+    "RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "ThrottledException",
+    "TooManyRequestsException", "RequestThrottled", "RequestLimitExceeded", "ProvisionedThroughputExceededException",
+    "LimitExceededException", "TransactionConflictException", "TransactionInProgressException", "KmsThrottled", "500", "502",
+    "503", "504",
+})
+
+
+class AwsUnavailable(Retryable):
+    """AWS did not answer in time, throttled, or had an error of its own."""
+
+
+class AwsRefused(Fatal):
+    """AWS understood the request and refuses it; repeating it cannot help."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+def error_code(wrong: ClientError) -> str:
+    """The vendor's error code without its legacy prefix."""
+    return str(wrong.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
+
+
+def is_transient(code: str, status: int) -> bool:
+    """Whether the same request may succeed later."""
+    return code in _TRANSIENT or status >= 500 or status == 429
+
+
+@contextmanager
+def aws_errors() -> Iterator[None]:
+    """Vendor errors out, ours in: AwsUnavailable (Retryable) or AwsRefused (Fatal)."""
+    try:
+        yield
+    except ClientError as wrong:
+        code, status = error_code(wrong), int(wrong.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if is_transient(code, status):
+            raise AwsUnavailable(code) from wrong
+        raise AwsRefused(code, str(wrong.response.get("Error", {}).get("Message", ""))) from wrong
+    except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as wrong:
+        raise AwsUnavailable(type(wrong).__name__) from wrong
+
+
+class Aws:
+    """Opens clients of one session; close them all by leaving `open_aws`."""
+
+    def __init__(self, settings: Settings, session: AioSession, stack: AsyncExitStack) -> None:
+        self._settings, self._session, self._stack = settings, session, stack
+
+    async def _client(self, service: str, *, read: float = READ_SECONDS, attempts: int = 3) -> Any:
+        config = AioConfig(
+            connect_timeout=CONNECT_SECONDS, read_timeout=read, max_pool_connections=POOL, parameter_validation=False,
+            retries={"mode": "standard", "total_max_attempts": attempts}, tcp_keepalive=True)
+        client = await self._stack.enter_async_context(self._session.create_client(
+            service, region_name=self._settings.aws_region, endpoint_url=endpoint(self._settings, service), config=config))
+        _count(client, service)
+        return client
+
+    async def sqs(self) -> "SQSClient":
+        """For short calls."""
+        return await self._client("sqs")  # type: ignore[no-any-return]
+
+    async def sqs_polling(self) -> "SQSClient":
+        """For long polls: waits longer than the poll, and never repeats a receive by itself (it is not idempotent)."""
+        return await self._client("sqs", read=LONG_POLL_SECONDS + READ_SECONDS, attempts=1)  # type: ignore[no-any-return]
+
+    async def sns(self) -> "SNSClient":
+        return await self._client("sns")  # type: ignore[no-any-return]
+
+    async def dynamodb(self) -> "DynamoDBClient":
+        """For reads and lease rows."""
+        return await self._client("dynamodb")  # type: ignore[no-any-return]
+
+    async def dynamodb_appending(self) -> "DynamoDBClient":
+        """For appends: one attempt; what a lost answer means is for the caller to find out by reading."""
+        return await self._client("dynamodb", attempts=1)  # type: ignore[no-any-return]
+
+    async def streams(self) -> "DynamoDBStreamsClient":
+        return await self._client("dynamodbstreams")  # type: ignore[no-any-return]
+
+    async def cloudformation(self) -> "CloudFormationClient":
+        return await self._client("cloudformation", read=60)  # type: ignore[no-any-return]
+
+
+def endpoint(settings: Settings, service: str) -> str | None:
+    """Where `service` answers: our setting; else LocalStack's own variables, resolved by its client; else AWS (None)."""
+    import os
+
+    if settings.aws_endpoint_url:
+        return settings.aws_endpoint_url
+    if os.environ.get("LOCALSTACK_HOST") or os.environ.get("LOCALSTACK_ENDPOINT"):
+        return str(localstack_client.config.get_service_endpoint(service))
+    return None
+
+
+@asynccontextmanager
+async def open_aws(settings: Settings) -> AsyncIterator[Aws]:
+    """The process's AWS session; its clients close when this is left."""
+    async with AsyncExitStack() as stack:
+        yield Aws(settings, get_session(), stack)
+
+
+def _count(client: Any, service: str) -> None:
+    """Count every attempt on the wire (botocore's `before-send`), not every call of ours."""
+    known: dict[str, Any] = {}
+
+    def sent(event_name: str, **_: Any) -> None:
+        counter = known.get(event_name)
+        if counter is None:
+            counter = known[event_name] = AWS_REQUESTS.labels(service, event_name.rpartition(".")[2])
+        counter.inc()
+
+    def answered(model: Any, parsed: Any, http_response: Any, **_: Any) -> None:
+        if http_response.status_code >= 300:
+            code = parsed.get("Error", {}).get("Code", str(http_response.status_code))
+            AWS_FAILURES.labels(service, model.name, code).inc()
+
+    client.meta.events.register(f"before-send.{service}", sent)
+    client.meta.events.register(f"after-call.{service}", answered)

@@ -1,0 +1,37 @@
+"""Structured logs: one line an event, JSON for machines or columns for people; every line has an `action`."""
+
+import logging
+import sys
+from typing import Any, Final
+
+import structlog
+
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO}
+Log = structlog.typing.FilteringBoundLogger
+
+
+def configure(form: str, role: str) -> None:
+    """Set up structlog for this process. `form` is `json` or `console`, optionally with `:debug`."""
+    shape, _, level = form.partition(":")
+    renderer: Any = structlog.processors.JSONRenderer() if shape == "json" else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info if shape == "json" else structlog.processors.StackInfoRenderer(),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level or "info"]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(role=role)
+    # Vendors' own loggers: warnings and worse only, on the same stream.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format='{"vendor": "%(name)s", "event": "%(message)s"}')
+
+
+def get(name: str) -> Log:
+    """A logger bound to the part of the code it speaks for."""
+    log: Log = structlog.get_logger().bind(part=name)
+    return log
