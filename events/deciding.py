@@ -53,8 +53,13 @@ class Draft:
     def commit(self) -> Commit:
         """The item to append; only when there are events."""
         return Commit(
-            stream=self.stream, first=Version(self.base + 1), last=self.version, previous=self.previous,
-            events=Raw(b"[" + b",".join(self.events) + b"]"), settled=tuple(self.settled.values()))
+            stream=self.stream,
+            first=Version(self.base + 1),
+            last=self.version,
+            previous=self.previous,
+            events=Raw(b"[" + b",".join(self.events) + b"]"),
+            settled=tuple(self.settled.values()),
+        )
 
 
 def decide(history: History, commands: Sequence[Command], registry: Registry, *, full: bool = False) -> Draft:
@@ -143,7 +148,11 @@ def _ask(draft: Draft, history: History, command: Command, registry: Registry, a
 
 
 def _record(
-    draft: Draft, history: History, command: Command, registry: Registry, decided: tuple[Sequence[msgspec.Struct], Micros],
+    draft: Draft,
+    history: History,
+    command: Command,
+    registry: Registry,
+    decided: tuple[Sequence[msgspec.Struct], Micros],
 ) -> tuple[list[bytes], Any, Micros]:
     """(events as stored JSON, the state after them, the last one's time)."""
     events, at = decided
@@ -152,9 +161,21 @@ def _record(
         last = Micros(at + offset)
         name, data = registry.write(event)
         state = history.decider.evolve(state, event, last)
-        recorded.append(ENCODER.encode(Recorded(
-            name=name, data=data, at=last, actor=command.actor, command_id=command.id, fingerprint=command.fingerprint,
-            correlation_id=command.correlation_id, causation_id=command.causation_id, traceparent=command.traceparent)))
+        recorded.append(
+            ENCODER.encode(
+                Recorded(
+                    name=name,
+                    data=data,
+                    at=last,
+                    actor=command.actor,
+                    command_id=command.id,
+                    fingerprint=command.fingerprint,
+                    correlation_id=command.correlation_id,
+                    causation_id=command.causation_id,
+                    traceparent=command.traceparent,
+                )
+            )
+        )
     return recorded, state, last
 
 
@@ -165,4 +186,5 @@ def _settle(draft: Draft, command: Command, outcome: Outcome) -> None:
     draft.outcomes.append(outcome)
     draft.seen[identity] = Seen(command.fingerprint, outcome.version, outcome.reason, outcome.detail)
     draft.settled[identity] = Settled(
-        command.id, command.actor, command.fingerprint, outcome.version, outcome.reason, outcome.detail)
+        command.id, command.actor, command.fingerprint, outcome.version, outcome.reason, outcome.detail
+    )

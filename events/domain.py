@@ -16,6 +16,9 @@ from runtime.errors import ConfigurationError, Fatal, Rejected
 from runtime.times import Micros
 
 
+EventClass = type[Struct]
+
+
 class Rejection(Rejected):
     """What a decider raises to refuse: `Rejection("comment_deleted", "a deleted comment takes no more commands")`."""
 
@@ -70,7 +73,7 @@ class Domain:
     type: str
     """First part of its stream ids: `comment` in `comment-42`."""
     commands: Mapping[str, CommandType]
-    events: Mapping[str, type[Struct]]
+    events: Mapping[str, EventClass]
     """Stored name -> event. A storage format: add lines, never rename one."""
     decider: Decider
     upcasts: Mapping[str, Upcast] = field(default_factory=dict)
@@ -101,11 +104,16 @@ class Registry:
             raise ConfigurationError(faults)
 
     def _add(self, domain: Domain) -> list[str]:
-        faults = [f"HEADRACE_DOMAIN: the name {name} is taken twice"
-                  for name in (*domain.commands, *domain.events, *domain.upcasts, domain.type)
-                  if name in self.commands or name in self._readers or name in self._upcasts or name in self._by_type]
-        faults += [f"HEADRACE_DOMAIN: {old} is upcast to {up.to}, which is not stored"
-                   for old, up in domain.upcasts.items() if up.to not in domain.events and up.to not in domain.upcasts]
+        faults = [
+            f"HEADRACE_DOMAIN: the name {name} is taken twice"
+            for name in (*domain.commands, *domain.events, *domain.upcasts, domain.type)
+            if name in self.commands or name in self._readers or name in self._upcasts or name in self._by_type
+        ]
+        faults += [
+            f"HEADRACE_DOMAIN: {old} is upcast to {up.to}, which is not stored"
+            for old, up in domain.upcasts.items()
+            if up.to not in domain.events and up.to not in domain.upcasts
+        ]
         self._by_type[domain.type] = domain
         self.commands.update(domain.commands)
         self._domain_of.update(dict.fromkeys(domain.commands, domain))

@@ -1,7 +1,7 @@
 """Many envelopes or commits of one partition in one message. Pure, and a wire format: `wire` is its version.
 
-UTF-8 JSON that escapes only what SQS forbids; envelopes are nested as they are, never as JSON inside a JSON string. `count` lets a
-reader see a truncated parcel; a reader that does not know `wire` leaves the parcel for one that does.
+UTF-8 JSON that escapes only what SQS forbids; envelopes are nested as they are, never as JSON inside a JSON string. `count`
+lets a reader see a truncated parcel; a reader that does not know `wire` leaves the parcel for one that does.
 """
 
 from collections.abc import Iterable, Sequence

@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Protocol
 
 from events.envelope import Commit
-from events.ids import StreamId, Version
+from events.ids import EMPTY, StreamId, Version
 
 
 class Appended(Enum):
@@ -24,7 +24,7 @@ class Appended(Enum):
 class EventStore(Protocol):
     """Commits by stream. All reads are consistent: they see every append confirmed before they began."""
 
-    async def load(self, stream: StreamId, after: Version = Version(0)) -> list[Commit]:
+    async def load(self, stream: StreamId, after: Version = EMPTY) -> list[Commit]:
         """Commits whose first version is above `after`, in order. Raises Retryable."""
         ...
 

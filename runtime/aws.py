@@ -4,6 +4,7 @@ Retries: botocore's `standard` mode for calls that may be repeated without harm;
 (appends), since a conditional write whose answer was lost fails its own retry.
 """
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -29,13 +30,32 @@ CONNECT_SECONDS: Final = 2
 READ_SECONDS: Final = 5
 LONG_POLL_SECONDS: Final = 20
 POOL: Final = 64
-_TRANSIENT: Final = frozenset({
-    "InternalFailure", "InternalServerError", "InternalError", "ServiceUnavailable", "ServiceUnavailableException",
-    "RequestTimeout", "RequestTimeoutException", "Throttling", "ThrottlingException", "ThrottledException",
-    "TooManyRequestsException", "RequestThrottled", "RequestLimitExceeded", "ProvisionedThroughputExceededException",
-    "LimitExceededException", "TransactionConflictException", "TransactionInProgressException", "KmsThrottled", "500", "502",
-    "503", "504",
-})
+_TRANSIENT: Final = frozenset(
+    {
+        "InternalFailure",
+        "InternalServerError",
+        "InternalError",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "RequestThrottled",
+        "RequestLimitExceeded",
+        "ProvisionedThroughputExceededException",
+        "LimitExceededException",
+        "TransactionConflictException",
+        "TransactionInProgressException",
+        "KmsThrottled",
+        "500",
+        "502",
+        "503",
+        "504",
+    }
+)
 
 
 class AwsUnavailable(Retryable):
@@ -82,10 +102,18 @@ class Aws:
 
     async def _client(self, service: str, *, read: float = READ_SECONDS, attempts: int = 3) -> Any:
         config = AioConfig(
-            connect_timeout=CONNECT_SECONDS, read_timeout=read, max_pool_connections=POOL, parameter_validation=False,
-            retries={"mode": "standard", "total_max_attempts": attempts}, tcp_keepalive=True)
-        client = await self._stack.enter_async_context(self._session.create_client(
-            service, region_name=self._settings.aws_region, endpoint_url=endpoint(self._settings, service), config=config))
+            connect_timeout=CONNECT_SECONDS,
+            read_timeout=read,
+            max_pool_connections=POOL,
+            parameter_validation=False,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            tcp_keepalive=True,
+        )
+        client = await self._stack.enter_async_context(
+            self._session.create_client(  # type: ignore[call-overload]  # the stubs have one overload a literal
+                service, region_name=self._settings.aws_region, endpoint_url=endpoint(self._settings, service), config=config
+            )
+        )
         _count(client, service)
         return client
 
@@ -117,8 +145,6 @@ class Aws:
 
 def endpoint(settings: Settings, service: str) -> str | None:
     """Where `service` answers: our setting; else LocalStack's own variables, resolved by its client; else AWS (None)."""
-    import os
-
     if settings.aws_endpoint_url:
         return settings.aws_endpoint_url
     if os.environ.get("LOCALSTACK_HOST") or os.environ.get("LOCALSTACK_ENDPOINT"):

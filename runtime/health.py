@@ -86,9 +86,21 @@ async def serving(app: App, address: tuple[str, int]) -> AsyncIterator[None]:
     """Serve `app` while inside. Leaving stops listening and waits for the answers under way."""
     host, port = address
     config = uvicorn.Config(
-        app, host=host, port=port, loop="none", http="httptools", ws="none", lifespan="off", log_config=None,
-        access_log=False, server_header=False, date_header=False, proxy_headers=False, timeout_graceful_shutdown=5,
-        limit_concurrency=64)
+        app,
+        host=host,
+        port=port,
+        loop="none",
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=5,
+        limit_concurrency=64,
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     try:

@@ -7,21 +7,26 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 REGISTRY: Final = CollectorRegistry()
 
 AWS_REQUESTS: Final = Counter(
-    "headrace_aws_requests", "AWS requests sent, retries included", ["service", "call"], registry=REGISTRY)
-AWS_FAILURES: Final = Counter(
-    "headrace_aws_failures", "AWS requests that failed", ["service", "call", "code"], registry=REGISTRY)
+    "headrace_aws_requests", "AWS requests sent, retries included", ["service", "call"], registry=REGISTRY
+)
+AWS_FAILURES: Final = Counter("headrace_aws_failures", "AWS requests that failed", ["service", "call", "code"], registry=REGISTRY)
 COMMANDS: Final = Counter("headrace_commands", "Commands by what became of them", ["status"], registry=REGISTRY)
 COMMITS: Final = Counter("headrace_commits", "Commits by what a hop did with them", ["hop", "verdict"], registry=REGISTRY)
 DISCARDS: Final = Counter(
-    "headrace_discards", "What was set aside as unusable; every one is also stored", ["hop", "reason"], registry=REGISTRY)
+    "headrace_discards", "What was set aside as unusable; every one is also stored", ["hop", "reason"], registry=REGISTRY
+)
 HTTP: Final = Counter("headrace_http_requests", "HTTP answers", ["route", "status"], registry=REGISTRY)
 STATE_CACHE: Final = Counter("headrace_state_cache", "Look-ups of a stream's state", ["result"], registry=REGISTRY)
 READS: Final = Counter("headrace_reads", "Queries by the tier that answered", ["source"], registry=REGISTRY)
 PARKED: Final = Gauge("headrace_parked_streams", "Streams parked by this projector", registry=REGISTRY)
 LAG: Final = Gauge("headrace_lag_seconds", "Age of the newest commit handled, when it was handled", registry=REGISTRY)
 HOP_SECONDS: Final = Histogram(
-    "headrace_hop_seconds", "Time a batch took in this hop", ["hop"], registry=REGISTRY,
-    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10))
+    "headrace_hop_seconds",
+    "Time a batch took in this hop",
+    ["hop"],
+    registry=REGISTRY,
+    buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10),
+)
 
 
 def exposition() -> bytes:

@@ -66,34 +66,60 @@ class Settings:
     """One field a setting; `describe()` lists them for docs/settings.md."""
 
     aws_endpoint_url: str | None = _setting(
-        "AWS_ENDPOINT_URL", _url("http", "https"), None, "Where AWS answers. Unset: AWS itself, or LocalStack's own "
-        "variables (`LOCALSTACK_HOST`).")
+        "AWS_ENDPOINT_URL",
+        _url("http", "https"),
+        None,
+        "Where AWS answers. Unset: AWS itself, or LocalStack's own variables (`LOCALSTACK_HOST`).",
+    )
     aws_region: str = _setting("AWS_REGION", _text, "us-east-1", "The region of the stack.")
     database_url: str = _setting(
-        "HEADRACE_DATABASE_URL", _url("postgresql"), "", "PostgreSQL of the read model: `postgresql://USER@HOST:PORT/DB`.")
+        "HEADRACE_DATABASE_URL", _url("postgresql"), "", "PostgreSQL of the read model: `postgresql://USER@HOST:PORT/DB`."
+    )
     redis_url: str = _setting("HEADRACE_REDIS_URL", _url("redis", "rediss"), "", "Redis: `redis://HOST:PORT/DB`.")
     bind: str = _setting(
-        "HEADRACE_BIND", _bind, "127.0.0.1:8080", "HOST:PORT of this process's own HTTP listener: the gateway's API; "
-        "a worker's `/healthz`, `/readyz`, `/metrics`.")
+        "HEADRACE_BIND",
+        _bind,
+        "127.0.0.1:8080",
+        "HOST:PORT of this process's own HTTP listener: the gateway's API; a worker's `/healthz`, `/readyz`, `/metrics`.",
+    )
     stack: str = _setting("HEADRACE_STACK", _text, "headrace", "Prefix of every name the stack has in AWS and Redis.")
     partitions: int | None = _setting(
-        "HEADRACE_PARTITIONS", _between(1, MAX_PARTITIONS, int), None, "Partitions of a new stack (16). A process that is "
-        "told another number than its stack has does not start.")
+        "HEADRACE_PARTITIONS",
+        _between(1, MAX_PARTITIONS, int),
+        None,
+        "Partitions of a new stack (16). A process that is told another number than its stack has does not start.",
+    )
     domain: str = _setting(
-        "HEADRACE_DOMAIN", _text, "", "`package.module:DOMAIN` of your own domain, beside comments; several with commas.")
+        "HEADRACE_DOMAIN", _text, "", "`package.module:DOMAIN` of your own domain, beside comments; several with commas."
+    )
     auth: str = _setting(
-        "HEADRACE_AUTH", _one_of("off"), "off", "Who callers are: `off` takes the `Headrace-Actor` header at its word and is "
-        "refused off loopback unless the network is trusted.")
+        "HEADRACE_AUTH",
+        _one_of("off"),
+        "off",
+        "Who callers are: `off` takes the `Headrace-Actor` header at its word and is "
+        "refused off loopback unless the network is trusted.",
+    )
     trusted_network: bool = _setting(
-        "HEADRACE_TRUSTED_NETWORK", _flag, False, "`1`: whoever reaches the listener may be believed (a private container "
-        "network).")
+        "HEADRACE_TRUSTED_NETWORK",
+        _flag,
+        False,
+        "`1`: whoever reaches the listener may be believed (a private container network).",
+    )
     lease_seconds: float = _setting(
-        "HEADRACE_LEASE_SECONDS", _between(1, 300, float), 10.0, "How long a relay's lease lasts without renewal.")
+        "HEADRACE_LEASE_SECONDS", _between(1, 300, float), 10.0, "How long a relay's lease lasts without renewal."
+    )
     visibility_seconds: int = _setting(
-        "HEADRACE_VISIBILITY_SECONDS", _between(2, 43_200, int), 30, "How long a received message stays with its worker "
-        "unless extended; extended at a third of it.")
-    log: str = _setting("HEADRACE_LOG", _one_of("json", "console", "json:debug", "console:debug"), "json",
-                        "Form of the log: `json` or `console`, with `:debug` for more.")
+        "HEADRACE_VISIBILITY_SECONDS",
+        _between(2, 43_200, int),
+        30,
+        "How long a received message stays with its worker unless extended; extended at a third of it.",
+    )
+    log: str = _setting(
+        "HEADRACE_LOG",
+        _one_of("json", "console", "json:debug", "console:debug"),
+        "json",
+        "Form of the log: `json` or `console`, with `:debug` for more.",
+    )
     state: str = _setting("HEADRACE_STATE", _text, ".headrace", "Folder of the local stack that `headrace up` runs.")
     backend: str = _setting("HEADRACE_BACKEND", _text, "aws", "What the reports call the AWS backend.")
 

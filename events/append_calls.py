@@ -1,0 +1,127 @@
+"""The three ways to append many commits, each conditional on the key not existing; provision settles which one a stack uses.
+
+What an answer means is the caller's first rule: anything but a clear yes or a clear no is *unknown*. None of these calls is
+ever repeated by the SDK.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from botocore.exceptions import ClientError
+
+from events.dynamo_items import Item, to_item
+from events.envelope import Commit
+from events.store import Appended
+from runtime.aws import AwsUnavailable, aws_errors, error_code
+from runtime.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from types_aiobotocore_dynamodb import DynamoDBClient
+
+PUTS_AT_ONCE: Final = 16
+_FRESH: Final = "attribute_not_exists(stream_id)"
+
+
+class AppendCall(Protocol):
+    """One request's worth of commits, at most `most` of them, in; one answer a commit out."""
+
+    most: int
+
+    async def __call__(self, commits: Sequence[Commit]) -> list[Appended]: ...
+
+
+def append_call(mode: str, dynamodb: "DynamoDBClient", table: str) -> AppendCall:
+    """`mode` as the stack's facts have it: `partiql:25`, `transact:N`, `put:1`."""
+    kind, _, most = mode.partition(":")
+    if kind == "partiql":
+        return PartiqlInsert(dynamodb, table, int(most))
+    if kind == "transact":
+        return TransactPut(dynamodb, table, int(most))
+    if kind == "put":
+        return SinglePuts(dynamodb, table)
+    raise ConfigurationError([f"the stack appends by {mode}, which this version does not know"])
+
+
+class PartiqlInsert:
+    """BatchExecuteStatement: independent INSERTs at standard write units; a taken key is DuplicateItem, per statement."""
+
+    def __init__(self, dynamodb: "DynamoDBClient", table: str, most: int = 25) -> None:
+        self.most, self._dynamodb, self._table = most, dynamodb, table
+
+    async def __call__(self, commits: Sequence[Commit]) -> list[Appended]:
+        try:
+            with aws_errors():
+                answer = await self._dynamodb.batch_execute_statement(
+                    Statements=[self._statement(to_item(commit)) for commit in commits]
+                )
+        except AwsUnavailable:
+            return [Appended.UNKNOWN] * len(commits)
+        return [_partiql_answer(each) for each in answer["Responses"]]
+
+    def _statement(self, item: Item) -> Any:
+        # The table's name is our own and the attributes' are constants; every value is a parameter.
+        names = ", ".join(f"'{name}': ?" for name in item)
+        return {"Statement": f'INSERT INTO "{self._table}" VALUE {{{names}}}', "Parameters": list(item.values())}
+
+
+def _partiql_answer(response: Any) -> Appended:
+    code = str(response.get("Error", {}).get("Code", ""))
+    if not code:
+        return Appended.YES
+    return Appended.CONFLICT if code.startswith("DuplicateItem") else Appended.UNKNOWN
+
+
+class TransactPut:
+    """TransactWriteItems: all or nothing at double write units; for backends whose PartiQL is missing or unstreamed."""
+
+    def __init__(self, dynamodb: "DynamoDBClient", table: str, most: int) -> None:
+        self.most, self._dynamodb, self._table = most, dynamodb, table
+
+    async def __call__(self, commits: Sequence[Commit]) -> list[Appended]:
+        puts: Any = [
+            {"Put": {"TableName": self._table, "Item": to_item(commit), "ConditionExpression": _FRESH}} for commit in commits
+        ]
+        try:
+            with aws_errors():
+                try:
+                    await self._dynamodb.transact_write_items(TransactItems=puts)
+                except ClientError as wrong:
+                    if error_code(wrong) != "TransactionCanceledException":
+                        raise
+                    return _cancelled(wrong, len(commits))
+        except AwsUnavailable:
+            return [Appended.UNKNOWN] * len(commits)
+        return [Appended.YES] * len(commits)
+
+
+def _cancelled(wrong: ClientError, count: int) -> list[Appended]:
+    """A cancelled transaction wrote nothing; the reasons say who stood in the way."""
+    reasons = wrong.response.get("CancellationReasons", [])
+    if len(reasons) != count:
+        return [Appended.UNKNOWN] * count
+    taken = [str(reason.get("Code", "")).startswith("ConditionalCheckFailed") for reason in reasons]
+    return [Appended.CONFLICT if each else Appended.NO for each in taken]
+
+
+class SinglePuts:
+    """Conditional PutItem, several at once: the plainest call, where the other two cannot be had."""
+
+    def __init__(self, dynamodb: "DynamoDBClient", table: str) -> None:
+        self.most, self._dynamodb, self._table = PUTS_AT_ONCE, dynamodb, table
+
+    async def __call__(self, commits: Sequence[Commit]) -> list[Appended]:
+        return list(await asyncio.gather(*map(self._put, commits)))
+
+    async def _put(self, commit: Commit) -> Appended:
+        try:
+            with aws_errors():
+                try:
+                    await self._dynamodb.put_item(TableName=self._table, Item=to_item(commit), ConditionExpression=_FRESH)
+                except ClientError as wrong:
+                    if error_code(wrong) != "ConditionalCheckFailedException":
+                        raise
+                    return Appended.CONFLICT
+        except AwsUnavailable:
+            return Appended.UNKNOWN
+        return Appended.YES
