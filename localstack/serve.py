@@ -5,6 +5,7 @@
 `-I` keeps this folder and the caller's off its path: LocalStack's dependencies import packages named `localstack` and
 `events`, as ours are. Honours GATEWAY_LISTEN, FILESYSTEM_ROOT and LocalStack's own settings.
 """
+# ruff: noqa: PLC0415 - LocalStack reads its settings while it is imported, so it is imported after they are set
 
 import os
 import sys
@@ -27,6 +28,9 @@ def use_dynamodb_of(folder):
     from localstack.services.dynamodb.packages import DynamoDBLocalPackageInstaller
     from localstack.services.dynamodb.server import DynamodbServer
 
+    def nothing(*_, **__):
+        return {}
+
     def command(server):
         return [
             "java",
@@ -41,13 +45,13 @@ def use_dynamodb_of(folder):
             *(["-inMemory"] if server.in_memory else ["-dbPath", server.db_path]),
         ]
 
-    DynamoDBLocalPackageInstaller.install = lambda self, target=None: None
-    DynamoDBLocalPackageInstaller.get_java_env_vars = lambda self: {}
+    DynamoDBLocalPackageInstaller.install = nothing
+    DynamoDBLocalPackageInstaller.get_java_env_vars = nothing
     DynamodbServer._create_shell_command = command  # noqa: SLF001 - there is no public way
 
 
 def keep_iterators_whole():
-    """This DynamoDB Local's shard iterators begin with '000|', which the streams provider's rewriting of names drops."""
+    """This DynamoDB Local's shard iterators begin with '000|', which the streams provider's rewriting drops."""
     from localstack.services.dynamodbstreams.v2.provider import DynamoDBStreamsProvider
 
     rewrite = DynamoDBStreamsProvider.modify_stream_arn_for_ddb_local

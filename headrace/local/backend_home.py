@@ -32,7 +32,7 @@ class Recipe:
     name: str
     python: Path
     lock: Path
-    extra: Callable[[Path], Awaitable[None]] | None = None
+    finish: Callable[[Path], Awaitable[None]] | None = None
 
     def fingerprint(self) -> str:
         """Changes when what would be installed changes."""
@@ -76,15 +76,13 @@ async def _install(recipe: Recipe, folder: Path) -> None:
     uv = shutil.which("uv")
     if uv is not None and await _works([uv, "--version"]):
         await run([uv, "venv", "--no-project", "--no-config", "--python", str(recipe.python), str(folder)])
-        await run(
-            [uv, "pip", "install", "--python", str(python_of(folder)), "--require-hashes", "-r", str(recipe.lock)]
-        )
+        await run([uv, "pip", "install", "--python", str(python_of(folder)), "--require-hashes", "-r", str(recipe.lock)])
     else:
         await run([str(recipe.python), "-m", "venv", str(folder)])
         pip = [str(python_of(folder)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         await run([*pip, "--no-deps", "--require-hashes", "-r", str(recipe.lock)])
-    if recipe.extra is not None:
-        await recipe.extra(folder)
+    if recipe.finish is not None:
+        await recipe.finish(folder)
 
 
 async def _works(command: list[str]) -> bool:

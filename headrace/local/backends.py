@@ -14,7 +14,9 @@ EMULATORS: Final = {"ministack": ministack.NAME, "localstack": localstack.NAME}
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """`kind` is ministack, localstack or url; `name` is what reports call it (HEADRACE_BACKEND); `why` is for people."""
+    """`kind` is ministack, localstack or url; `name` is what reports call it (HEADRACE_BACKEND); `why` is for
+    people.
+    """
 
     kind: str
     name: str
@@ -22,7 +24,7 @@ class Choice:
 
 
 def choose(asked: str, endpoint: str | None, missing: tuple[str, ...]) -> Choice:
-    """`asked`: auto, localstack, ministack or a URL. `endpoint`: AWS_ENDPOINT_URL. `missing`: what LocalStack lacks here."""
+    """`asked`: auto, localstack, ministack or a URL. `endpoint`: AWS_ENDPOINT_URL. `missing`: what LocalStack lacks."""
     match asked:
         case "ministack":
             return Choice("ministack", ministack.NAME, "asked for")

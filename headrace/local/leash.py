@@ -1,7 +1,7 @@
-"""Ties a program to its supervisor, then becomes it: when the supervisor dies, by kill -9 too, the program goes as well.
+"""Ties a program to its supervisor, then becomes it: when the supervisor dies, by kill -9 too, the program goes too.
 
-Run as a file of its own (`python -I -S leash.py PARENT SIGNAL UID:GID|- COMMAND...`), never imported: a hook between fork
-and exec would do the same in the supervisor, but is not safe beside the threads that asyncio starts.
+Run as a file of its own (`python -I -S leash.py PARENT SIGNAL UID:GID|- COMMAND...`), never imported: a hook between
+fork and exec would do the same in the supervisor, but is not safe beside the threads that asyncio starts.
 """
 
 import ctypes

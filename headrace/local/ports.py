@@ -8,8 +8,8 @@ from headrace.errors import WrongUse
 
 HOST: Final = "127.0.0.1"
 GATEWAY_PORT: Final = 8080
-# Below the ports that the kernel gives to outgoing connections: one of those could take a dead part's port, and the part
-# could then not come back on it.
+# Below the ports that the kernel gives to outgoing connections: one of those could take a dead part's port, and the
+# part could then not come back on it.
 _OURS: Final = range(20_000, 32_000)
 
 

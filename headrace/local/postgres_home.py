@@ -1,9 +1,9 @@
 """Where PostgreSQL's binaries and data lie, and as whom it runs.
 
-PostgreSQL refuses to run as root, so root's PostgreSQL runs as `nobody`; and `nobody` can neither execute nor write below a
-folder that only root may enter (root's home, a `mktemp -d`). What lies below such a folder is put elsewhere: into the state
-folder if that can be reached, else into one folder of ours in the system's temporary directory, named after the state
-folder's path. Nobody else's folder ever gets other permissions.
+PostgreSQL refuses to run as root, so root's PostgreSQL runs as `nobody`; and `nobody` can neither execute nor write
+below a folder that only root may enter (root's home, a `mktemp -d`). What lies below such a folder is put elsewhere:
+into the state folder if that can be reached, else into one folder of ours in the system's temporary directory, named
+after the state folder's path. Nobody else's folder ever gets other permissions.
 """
 
 import hashlib

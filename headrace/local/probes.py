@@ -12,7 +12,7 @@ _SECONDS: Final = 2.0
 
 
 async def answers(probe: str) -> bool:
-    """Whether the part at `probe` answers: HTTP with 200, PostgreSQL to SELECT 1, Redis to PING, tcp:// by accepting."""
+    """Whether the part answers: HTTP with 200, PostgreSQL to SELECT 1, Redis to PING, anything else by accepting."""
     try:
         async with asyncio.timeout(_SECONDS):
             match urlsplit(probe).scheme:

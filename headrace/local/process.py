@@ -7,7 +7,7 @@ import signal
 import sys
 from asyncio.subprocess import DEVNULL, Process
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from headrace.errors import StackFailed
 from headrace.local.probes import answers
@@ -39,7 +39,7 @@ async def spawn(program: Program) -> Process:
 
 async def until_ready(program: Program) -> None:
     """Wait until its probe answers; the caller sets the deadline and watches for its death."""
-    while not await answers(program.probe):
+    while not await answers(program.probe):  # noqa: ASYNC110
         await asyncio.sleep(_POLL_SECONDS)  # a server tells nobody when it starts to listen
 
 
@@ -50,10 +50,9 @@ async def start(program: Program) -> Process:
     ready = asyncio.create_task(until_ready(program))
     try:
         await asyncio.wait({death, ready}, timeout=program.start_seconds, return_when=asyncio.FIRST_COMPLETED)
-        if ready.done() and not death.done():
-            return process
-        how = f"ended with {process.returncode}" if death.done() else f"was not ready in {program.start_seconds:g} s"
-        raise StackFailed(f"{program.name} {how}; see {program.log}")
+        if not ready.done() or death.done():
+            _fail(program, process.returncode if death.done() else None)
+        ready.result()
     except BaseException:
         await stop(process, signal.SIGKILL, 10.0)
         raise
@@ -61,6 +60,12 @@ async def start(program: Program) -> Process:
         death.cancel()
         ready.cancel()
         await asyncio.wait({death, ready})
+    return process
+
+
+def _fail(program: Program, code: int | None) -> NoReturn:
+    how = f"was not ready in {program.start_seconds:g} s" if code is None else f"ended with {code}"
+    raise StackFailed(f"{program.name} {how}; see {program.log}")
 
 
 async def stop(process: Process, first: signal.Signals, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""Finding a Python that is new enough: by running each candidate, since a name on PATH may be a shim with nothing behind it."""
+"""Finding a Python that is new enough, by running each candidate: a name on PATH may be a shim with nothing behind."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ _ASK: Final = "import sys, venv, ensurepip; print(*sys.version_info[:2], sys.exe
 
 
 async def find_python(least: tuple[int, int]) -> Path | None:
-    """A Python of at least that version which can make virtual environments; the oldest such that is found first."""
+    """A Python of at least that version which can make virtual environments; one of exactly that version first."""
     for candidate in _candidates(least):
         if (found := await _ask(candidate, least)) is not None:
             return found
@@ -28,8 +28,7 @@ async def _ask(candidate: Path, least: tuple[int, int]) -> Path | None:
             major, minor, executable = (await run([str(candidate), "-I", "-c", _ASK])).split(maxsplit=2)
     except (StackFailed, TimeoutError, ValueError):
         return None
-    # The locked versions are for exactly this minor version: newer ones lack wheels.
-    return Path(executable.strip()) if (int(major), int(minor)) == least else None
+    return Path(executable.strip()) if (int(major), int(minor)) >= least else None
 
 
 def _candidates(least: tuple[int, int]) -> Iterator[Path]:
@@ -51,9 +50,7 @@ async def _from_uv(least: tuple[int, int]) -> Path | None:
         return None
     try:
         async with asyncio.timeout(_SECONDS):
-            found = await run(
-                ["uv", "python", "find", "--no-project", "--no-python-downloads", f"{least[0]}.{least[1]}"]
-            )
+            found = await run(["uv", "python", "find", "--no-project", "--no-python-downloads", f"{least[0]}.{least[1]}"])
     except (StackFailed, TimeoutError):
         return None
     return await _ask(Path(found.strip().splitlines()[-1]), least)

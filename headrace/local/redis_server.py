@@ -1,4 +1,4 @@
-"""Redis (Valkey) from a wheel, as a program on a free loopback port. It keeps nothing: what it holds can be refilled."""
+"""Redis (Valkey) from a wheel, as a program on a free loopback port. It keeps nothing: it can be refilled."""
 
 import importlib.util
 import os

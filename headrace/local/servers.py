@@ -3,7 +3,7 @@
 Each takes a folder of its own (created; kept afterwards), starts a server on a free loopback port, yields its address
 once it answers, and ends it with the block. Nothing is shared: any number may run side by side.
 
-    async with postgres(tmp / "pg") as database_url, redis(tmp / "redis") as redis_url, aws(tmp / "aws") as endpoint_url:
+    async with postgres(tmp / "pg") as database_url, redis(tmp / "redis") as redis_url, aws(tmp / "aws") as endpoint:
         ...
 """
 
@@ -43,7 +43,7 @@ async def aws(folder: Path, backend: str = "ministack") -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def running(program: Program) -> AsyncIterator[str]:
-    """Any program, from ready to the end of the block; yields its address. Raises StackFailed when it does not start."""
+    """Any program, from ready to the end of the block; yields its address. Raises StackFailed if it does not start."""
     process = await start(program)
     try:
         yield program.url

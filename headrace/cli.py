@@ -1,0 +1,89 @@
+"""The command line's table: which module carries out which command. Read it to find your way."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Final, NoReturn
+
+from headrace.errors import StackFailed, WrongUse
+from headrace.local.environment import merged
+from headrace.local.state import environment, folder_of
+from runtime.errors import ConfigurationError
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`module` has `arguments(parser) -> None` and `main(arguments) -> int`, the exit code. It is imported when named.
+
+    `finds`: what the environment does not say about addresses, the state folder's live stack does.
+    """
+
+    module: str
+    does: str
+    finds: bool = True
+
+
+COMMANDS: Final = {
+    "up": Command("headrace.up", "bring the whole stack up on this machine, until Ctrl-C", finds=False),
+    "down": Command("headrace.down", "end the stack of the state folder"),
+    "status": Command("headrace.status", "each part, queue depths, lag, parked streams"),
+    "run": Command("headrace.run", "run one role"),
+    "provision": Command("headrace.provision", "create or update queues, tables and schema"),
+    "demo": Command("headrace.demo", "a thousand real commands through every hop, checked"),
+    "history": Command("headrace.history", "a stream's events"),
+    "audit": Command("headrace.audit", "compare what is stored with what must hold"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but wrong use is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(WRONG, f"{self.prog}: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out one command; its exit code: 0 done, 1 a check failed, 2 wrong use or configuration."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in {"-h", "--help"}:
+        print(_help())
+        return DONE if words else WRONG
+    name, *rest = words
+    command = COMMANDS.get(name)
+    if command is None:
+        print(f"headrace: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return WRONG
+    try:
+        return _carry_out(name, command, rest)
+    except (WrongUse, ConfigurationError) as wrong:
+        print(f"headrace {name}: {wrong}", file=sys.stderr)
+        return WRONG
+    except StackFailed as failed:
+        print(f"headrace {name}: {failed}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+
+
+def _carry_out(name: str, command: Command, rest: Sequence[str]) -> int:
+    module = import_module(command.module)
+    parser = _Parser(prog=f"headrace {name}", description=command.does)
+    parser.add_argument("--state", metavar="DIR", help="the stack's folder (default: HEADRACE_STATE, else .headrace)")
+    module.arguments(parser)
+    arguments = parser.parse_args(rest)
+    if command.finds:
+        state = folder_of(arguments.state)
+        found = merged(os.environ, environment(state))
+        os.environ.clear()
+        os.environ.update(found)
+    return int(module.main(arguments))
+
+
+def _help() -> str:
+    lines = [f"  {name:<10} {command.does}" for name, command in COMMANDS.items()]
+    return "\n".join(["usage: headrace COMMAND [--help]", "", *lines])

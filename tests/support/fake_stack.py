@@ -1,0 +1,38 @@
+"""`headrace up` with roles that do nothing, for what is about processes only.
+
+python -m tests.support.fake_stack STATE PORT AWS [ROLE=MOOD ...]
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from headrace.announcer import Announcer
+from headrace.errors import StackFailed
+from headrace.local import backends, state
+from headrace.local.roles import RoleSpec
+from headrace.local.stack import Plan
+from headrace.up import supervise
+from runtime.lifecycle import stop_on_signals
+
+FAKE = str(Path(__file__).with_name("fake_role.py"))
+
+
+async def main(folder: Path, port: int, aws: str, moods: dict[str, str]) -> int:
+    """Run the stack until told to end; its exit code."""
+    roles = [RoleSpec(name, (sys.executable, FAKE, moods.get(name, ""))) for name in ("gateway", "commands", "relay")]
+    plan = Plan(folder, backends.choose(aws, None, ()), port, roles=roles, provision=(sys.executable, "-c", "pass"))
+    say = Announcer(sys.stdout, None)
+    with state.owned(folder):
+        async with stop_on_signals() as stop:
+            try:
+                await supervise(plan, say, stop, lambda: say("ready"))
+            except StackFailed as failed:
+                say(str(failed))
+                return 1
+    return 0
+
+
+if __name__ == "__main__":
+    words = sys.argv[4:]
+    sys.exit(asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], dict(w.split("=") for w in words))))
