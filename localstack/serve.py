@@ -7,6 +7,7 @@
 """
 # ruff: noqa: PLC0415 - LocalStack reads its settings while it is imported, so it is imported after they are set
 
+import functools
 import os
 import sys
 
@@ -19,6 +20,7 @@ DEFAULTS = {
     "SKIP_SSL_CERT_DOWNLOAD": "1",
     "DISABLE_EVENTS": "1",  # no reports to its makers
     "DNS_ADDRESS": "0",
+    "OVERRIDE_IN_DOCKER": "0",  # inside a container too: else it writes to /var/lib instead of FILESYSTEM_ROOT
     "LS_LOG": "warn",
 }
 
@@ -36,7 +38,7 @@ def use_dynamodb_of(folder):
             "java",
             f"-Xmx{server.heap_size}",
             "-XX:-UsePerfData",  # else it writes into the system's temporary folder
-            f"-Djava.io.tmpdir={os.environ['TMPDIR']}",
+            f"-Djava.io.tmpdir={os.environ['TEMP']}",
             f"-Djava.library.path={folder}/DynamoDBLocal_lib",
             "-jar",
             f"{folder}/DynamoDBLocal.jar",
@@ -62,6 +64,14 @@ def keep_iterators_whole():
     DynamoDBStreamsProvider.modify_stream_arn_for_ddb_local = whole
 
 
+def listen_where_told():
+    """LocalStack takes the port of GATEWAY_LISTEN and leaves out its host: it would listen on all interfaces."""
+    from twisted.internet import endpoints
+
+    host = os.environ["GATEWAY_LISTEN"].rpartition(":")[0]
+    endpoints.TCP4ServerEndpoint = functools.partial(endpoints.TCP4ServerEndpoint, interface=host)
+
+
 def main():
     """Settings first: LocalStack reads them while it is imported."""
     folder = os.path.abspath(sys.argv.pop(1))
@@ -70,6 +80,7 @@ def main():
     os.makedirs(os.environ["FILESYSTEM_ROOT"], exist_ok=True)
     use_dynamodb_of(folder)
     keep_iterators_whole()
+    listen_where_told()
     from localstack.runtime.main import main as serve
 
     serve()

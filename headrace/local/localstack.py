@@ -67,7 +67,7 @@ async def prepare(state: Path, log: Path, say: Say) -> Program:
             "PATH": os.environ.get("PATH", os.defpath),
             "GATEWAY_LISTEN": f"{HOST}:{port}",
             "FILESYSTEM_ROOT": str(work),
-            "TMPDIR": str(work / "tmp"),
+            "TEMP": str(work / "tmp"),  # not TMPDIR, which LocalStack takes for a setting of its own
             "HOME": str(work),
         },
         start_seconds=_START_SECONDS,
@@ -80,7 +80,7 @@ async def java_version() -> int:
         return 0
     try:
         async with asyncio.timeout(20):
-            said = await run(["java", "-version"])
+            said = await run(["java", "-XX:-UsePerfData", "-version"])  # else it writes into the temporary folder
     except (StackFailed, TimeoutError):
         return 0
     return major(said)

@@ -7,6 +7,8 @@ once it answers, and ends it with the block. Nothing is shared: any number may r
         ...
 """
 
+import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,9 +24,14 @@ _STOP_SECONDS: Final = 15.0
 @asynccontextmanager
 async def postgres(folder: Path) -> AsyncIterator[str]:
     """PostgreSQL; yields the URL of its empty database `headrace`, whose superuser `postgres` needs no password."""
-    async with running(await postgres_server.prepare(folder, folder / "postgres.log")) as url:
-        await postgres_server.fresh_database(url)
-        yield url
+    program = await postgres_server.prepare(folder, folder / "postgres.log")
+    try:
+        async with running(program) as url:
+            await postgres_server.fresh_database(url)
+            yield url
+    finally:
+        if not program.folder.is_relative_to(folder.resolve()):  # root's, below a folder that only root may enter
+            await asyncio.to_thread(shutil.rmtree, program.folder.parent)
 
 
 @asynccontextmanager
