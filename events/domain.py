@@ -15,7 +15,6 @@ from events.ids import StreamId, stream_id, stream_parts
 from runtime.errors import ConfigurationError, Fatal, Rejected
 from runtime.times import Micros
 
-
 EventClass = type[Struct]
 
 

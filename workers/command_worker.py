@@ -1,0 +1,80 @@
+"""What the command worker makes of a batch: take it apart, decide every stream, set aside what failed, tell what became of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Final
+
+from events.domain import Registry
+from events.ids import partition_of
+from events.outcome import Notice, Status
+from events.parcel import encode_command, pack_commands
+from events.store import EventStore
+from runtime import logs
+from runtime.metrics import COMMANDS, DISCARDS, HOP_SECONDS
+from workers.consumer import Handled
+from workers.jobs import Batch, open_batch
+from workers.queue import Delivery, Queue
+from workers.rounds import Rounds
+from workers.state_cache import StateCache
+from workers.telling import Teller
+
+_LOG: Final = logs.get("command_worker")
+
+
+class CommandWorker:
+    """`handle` is the consumer loop's handler."""
+
+    def __init__(self, store: EventStore, registry: Registry, partitions: int, told: tuple[Queue, Teller]) -> None:
+        self._partitions = partitions
+        self._queue, self._teller = told
+        self._cache = StateCache()
+        self._rounds = Rounds(store, registry, self._cache)
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
+        """What is done when this returns is durable and told; the loop deletes it."""
+        began = perf_counter()
+        batch = open_batch(deliveries, self._partitions)
+        await self._rounds.decide(list(batch.jobs.values()))
+        await self._bury_failed(batch)
+        await self._tell(batch)
+        HOP_SECONDS.labels("commands").observe(perf_counter() - began)
+        return self._handled(batch, deliveries)
+
+    async def _bury_failed(self, batch: Batch) -> None:
+        """A failed command goes to the dead-letter queue alone, as a parcel of one; its neighbours are not concerned."""
+        for each in batch.asked:
+            if each.outcome is None or each.outcome.status is not Status.FAILED:
+                continue
+            body = pack_commands(partition_of(each.command.stream, self._partitions), [encode_command(each.command)])
+            once = f"{each.command.fingerprint}-{each.delivery.message_id}"
+            await self._queue.bury_body(body, each.delivery.group, once, each.outcome.detail)
+            DISCARDS.labels("commands", "failed").inc()
+            _LOG.error("command dead-lettered", action="bury", stream=each.command.stream, reason=each.outcome.detail[:200])
+
+    async def _tell(self, batch: Batch) -> None:
+        notices = [
+            Notice(each.command.stream, each.command.actor, each.command.id, each.command.fingerprint, each.outcome)
+            for each in batch.asked
+            if each.outcome is not None
+        ]
+        if not notices:
+            return
+        counts = Counter(notice.outcome.status.value for notice in notices)
+        for status, count in counts.items():
+            COMMANDS.labels(status).inc(count)
+        await self._teller.tell(notices, appended=Status.APPLIED in counts)
+        _LOG.info("batch decided", action="decide", commands=len(notices), streams=len(batch.jobs), **counts)
+
+    def _handled(self, batch: Batch, deliveries: Sequence[Delivery]) -> Handled:
+        not_done = batch.unfinished() | {delivery.message_id for delivery, _ in batch.poison}
+        done = [each for each in deliveries if each.message_id not in not_done]
+        return Handled(done, batch.poison, lambda gone: self._forget_settled(batch, gone))
+
+    def _forget_settled(self, batch: Batch, gone: Sequence[Delivery]) -> None:
+        """Commands whose message will not come again need no remembering by their stream's next commit."""
+        ids = {each.message_id for each in gone}
+        for each in batch.asked:
+            history = self._cache.peek(each.command.stream) if each.delivery.message_id in ids else None
+            if history is not None:
+                history.unsettled.pop((each.command.actor, each.command.id), None)

@@ -1,0 +1,37 @@
+"""The command worker's process: `headrace run commands`."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+from readmodel.domains import registry
+
+from events.dynamo_store import open_store
+from runtime.aws import open_aws
+from runtime.redis_client import open_redis
+from runtime.settings import Settings, require
+from runtime.stack import load_stack
+from workers.command_worker import CommandWorker
+from workers.consumer import consume, open_queue
+from workers.process import Ready, run_role
+from workers.telling import Teller
+
+LANES = 2  # one batch appends while the next is received and decided
+
+
+def main(settings: Settings) -> int:
+    """Exit code of the process."""
+    return run_role(settings, "commands", _serve)
+
+
+async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
+    require(settings, "redis_url")
+    domains = registry(settings)
+    async with AsyncExitStack() as stack:
+        aws = await stack.enter_async_context(open_aws(settings))
+        facts = await load_stack(await aws.dynamodb(), settings)
+        store = await open_store(aws, facts, settings)
+        queue = await open_queue(aws, facts, "commands", settings)
+        client = await stack.enter_async_context(open_redis(settings))
+        worker = CommandWorker(store, domains, facts.partitions, (queue, Teller(client, settings.stack)))
+        await stack.enter_async_context(ready.listening({"sqs": queue.check, "dynamodb": store.check}))
+        await consume(queue, worker.handle, stop, LANES)

@@ -1,0 +1,165 @@
+"""The loop that every SQS reader shares: receive, keep in hand, hand over, delete what is done, give back what is not.
+
+A batch is what one receive gave, at most ten messages. `lanes` batches are worked side by side; the next receive begins
+only when a lane is free, so nothing is fetched that cannot be started. While a batch is worked its messages are extended at a third of their
+visibility. A batch whose visibility lapsed all the same deletes nothing: somebody else may hold its messages by now.
+Stop: no new receive, what is in hand is finished (or given back when the drain's time is up), then the loop returns.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Final
+
+from runtime import logs
+from runtime.errors import HeadraceError, Retryable
+from runtime.lifecycle import DRAIN_SECONDS, backoff, pause, unless_stopped
+from runtime.metrics import DISCARDS
+from workers.queue import Delivery, Queue, open_queue
+
+__all__ = ["Delivery", "Handled", "Handler", "Queue", "consume", "open_queue"]
+
+GIVE_BACK_SECONDS: Final = 1
+_LOG: Final = logs.get("consumer")
+
+
+@dataclass(slots=True)
+class Handled:
+    """What a handler made of a batch. What is neither done nor poison is given back and comes again."""
+
+    done: list[Delivery] = field(default_factory=list)
+    poison: list[tuple[Delivery, str]] = field(default_factory=list)
+    """Can never be handled, and why: stored in the dead-letter queue."""
+    deleted: Callable[[Sequence[Delivery]], None] | None = None
+    """Called with the messages whose deletion SQS confirmed: they will not come again."""
+
+
+Handler = Callable[[Sequence[Delivery]], Awaitable[Handled]]
+
+
+@dataclass(slots=True)
+class _Held:
+    """A batch in hand and until when it surely is."""
+
+    deliveries: list[Delivery]
+    until: float
+    lapsed: bool = False
+
+    def ours(self) -> bool:
+        self.lapsed = self.lapsed or monotonic() >= self.until
+        return not self.lapsed
+
+
+async def consume(queue: Queue, handle: Handler, stop: asyncio.Event, lanes: int) -> None:
+    """Until `stop`; returns when everything in hand is finished or given back."""
+    free = asyncio.Semaphore(lanes)
+    try:
+        async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as working:
+            async for held in _receiving(queue, stop, free):
+                working.create_task(_lane(queue, handle, held, free))
+            deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
+    except TimeoutError:
+        # Nothing of those batches was deleted, so all of it comes again.
+        _LOG.warning("drain ran out of time", action="drain")
+
+
+async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore) -> AsyncIterator[_Held]:
+    """Batches, each with a lane reserved for it."""
+    failures = 0
+    while not stop.is_set():
+        await free.acquire()
+        asked = monotonic()
+        try:
+            deliveries = await unless_stopped(stop, queue.receive())
+            failures = 0
+        except Retryable as wrong:
+            free.release()
+            failures += 1
+            _LOG.warning("receive failed", action="receive", error=str(wrong), failures=failures)
+            await pause(stop, backoff(failures, random.random()))  # noqa: S311 - jitter
+            continue
+        if not deliveries:
+            free.release()
+            continue
+        yield _Held(deliveries, max(asked, monotonic() - 1) + queue.visibility)
+
+
+async def _lane(queue: Queue, handle: Handler, held: _Held, free: asyncio.Semaphore) -> None:
+    try:
+        async with _kept_in_hand(queue, held):
+            handled = await _handled(handle, held.deliveries)
+            await _settle(queue, held, handled)
+    finally:
+        free.release()
+
+
+async def _handled(handle: Handler, deliveries: Sequence[Delivery]) -> Handled:
+    """The handler's verdict; an error of any kind is this batch's trouble, never the loop's end."""
+    try:
+        return await handle(deliveries)
+    except HeadraceError as wrong:
+        _LOG.warning("batch not handled", action="handle", error=type(wrong).__name__, detail=str(wrong))
+    except Exception:  # noqa: BLE001 - whatever a handler raises, its messages come again and are counted
+        _LOG.exception("batch not handled", action="handle")
+    return Handled()
+
+
+async def _settle(queue: Queue, held: _Held, handled: Handled) -> None:
+    """Bury, delete, give back: in this order, and only while the messages are surely ours."""
+    if not held.ours():
+        _LOG.warning("visibility lapsed, nothing deleted", action="settle", messages=len(held.deliveries))
+        return
+    try:
+        for delivery, reason in handled.poison:
+            await queue.bury(delivery, reason)
+            DISCARDS.labels("queue", "poison").inc()
+            _LOG.error("message dead-lettered", action="bury", message=delivery.message_id, reason=reason[:200])
+        gone = [*handled.done, *(delivery for delivery, _ in handled.poison)]
+        if gone:
+            missed = await queue.delete(gone) if held.ours() else gone
+            if missed:
+                _LOG.warning("messages not deleted", action="delete", messages=len(missed))
+            if handled.deleted is not None:
+                kept = {each.message_id for each in missed}
+                handled.deleted([each for each in gone if each.message_id not in kept])
+        await _give_back(queue, held, gone)
+    except Retryable as wrong:
+        # Whatever was not deleted comes again after its visibility; all effects so far are idempotent.
+        _LOG.warning("batch not settled", action="settle", error=str(wrong))
+
+
+async def _give_back(queue: Queue, held: _Held, gone: Sequence[Delivery]) -> None:
+    """In reverse order, so that no later message of a group shows before an earlier one."""
+    finished = {each.message_id for each in gone}
+    rest = [each for each in reversed(held.deliveries) if each.message_id not in finished]
+    if rest and held.ours():
+        await queue.extend(rest, GIVE_BACK_SECONDS)
+
+
+@asynccontextmanager
+async def _kept_in_hand(queue: Queue, held: _Held) -> AsyncIterator[None]:
+    task = asyncio.create_task(_heartbeat(queue, held))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _heartbeat(queue: Queue, held: _Held) -> None:
+    while held.ours():
+        await asyncio.sleep(queue.visibility / 3)
+        began = monotonic()
+        try:
+            failed = await queue.extend(held.deliveries, queue.visibility)
+        except Retryable as wrong:
+            _LOG.warning("messages not extended", action="extend", error=str(wrong))
+            continue
+        if failed:
+            held.lapsed = True
+            _LOG.warning("messages lost", action="extend", messages=len(failed))
+            return
+        held.until = began + queue.visibility

@@ -1,0 +1,50 @@
+"""What every worker process does around its one loop: settings, logs, health, signals, exit code."""
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+import uvloop
+
+from runtime import logs
+from runtime.errors import ConfigurationError, HeadraceError
+from runtime.health import Check, health_app, serving
+from runtime.lifecycle import stop_on_signals
+from runtime.settings import Settings
+
+DONE, FAILED, WRONG = 0, 1, 2
+Serve = Callable[[Settings, asyncio.Event, "Ready"], Awaitable[None]]
+_LOG: Final = logs.get("process")
+
+
+class Ready:
+    """Handed to a role: it opens its health port, with its checks, once everything it stands on is open."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def listening(self, checks: Mapping[str, Check]) -> AbstractAsyncContextManager[None]:
+        return serving(health_app(checks), self._settings.bind_address())
+
+
+def run_role(settings: Settings, role: str, serve: Serve) -> int:
+    """Run until SIGTERM or SIGINT; 0 after a drain, 1 when it broke, 2 when it was told something wrong."""
+    logs.configure(settings.log, role)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_stopped(settings, role, serve))
+    except ConfigurationError as wrong:
+        print(f"headrace run {role}: {wrong}", file=sys.stderr)  # noqa: T201 - the one line the operator sees
+        return WRONG
+    except (HeadraceError, OSError) as broken:
+        _LOG.error("role ended", action="end", error=f"{type(broken).__name__}: {broken}")
+        return FAILED
+    return DONE
+
+
+async def _until_stopped(settings: Settings, role: str, serve: Serve) -> None:
+    async with stop_on_signals() as stop:
+        await serve(settings, stop, Ready(settings))
+    _LOG.info("drained", action="stop", role=role)

@@ -1,0 +1,130 @@
+"""Load, decide, append, for all streams of a batch together, so that reads and appends carry many streams a call.
+
+A round reads what is missing, decides, and appends. What an append did not clearly say yes to is read again and decided again in
+the next round; what changed nothing is final only on a state that was the stream's head after its message was received.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from typing import Final
+
+from events.deciding import Draft, confirm, decide
+from events.domain import Domain, Registry
+from events.envelope import Commit
+from events.history import WINDOW, History
+from events.ids import EMPTY
+from events.store import Appended, EventStore
+from runtime import logs
+from runtime.errors import Fatal
+from runtime.lifecycle import backoff
+from runtime.metrics import COMMITS
+from workers.jobs import Job
+from workers.state_cache import StateCache
+
+MOST: Final = 10
+READS_AT_ONCE: Final = 16
+_LOG: Final = logs.get("rounds")
+
+
+class Rounds:
+    """Decides jobs; a job still waiting afterwards could not be decided now and must come again."""
+
+    def __init__(self, store: EventStore, registry: Registry, cache: StateCache) -> None:
+        self._store, self._registry, self._cache = store, registry, cache
+        self._reading = asyncio.Semaphore(READS_AT_ONCE)
+
+    async def decide(self, jobs: Sequence[Job]) -> None:
+        """Raises Retryable when the store cannot be read."""
+        for job in jobs:
+            self._begin(job)
+        for number in range(1, MOST + 1):
+            jobs = [job for job in jobs if job.waiting()]
+            if not jobs:
+                return
+            await self._read(jobs)
+            drafts = [(job, draft) for job in jobs if job.history is not None and (draft := self._draft(job, job.history))]
+            if drafts and not await self._append(drafts):
+                await asyncio.sleep(backoff(number, random.random()))  # noqa: S311 - jitter
+        undecided = sum(1 for job in jobs if job.waiting())
+        if undecided:
+            _LOG.warning("streams given back undecided", action="decide", streams=undecided)
+
+    def _begin(self, job: Job) -> None:
+        """The cheapest base: what is cached, or for a creation the guess that nothing is there."""
+        job.domain = self._registry.of_stream(job.stream)
+        if job.domain is None:
+            job.give_up("no domain of this stack has such streams")
+            return
+        job.history = self._cache.take(job.stream)
+        first = job.asked[0].command
+        kind = self._registry.commands.get(first.name)
+        if job.history is None and kind is not None and kind.creates and not first.redriven:
+            job.history = History(job.stream, job.domain.decider)
+
+    async def _read(self, jobs: Sequence[Job]) -> None:
+        cold = [(job, job.domain) for job in jobs if job.history is None and job.domain is not None]
+        behind = [(job, job.history) for job in jobs if job.behind and job.history is not None]
+        if cold:
+            await self._read_first(cold)
+        if behind:
+            await asyncio.gather(*(self._read_on(job, history) for job, history in behind))
+
+    async def _read_first(self, cold: Sequence[tuple[Job, Domain]]) -> None:
+        """First commits of many streams, together. None there: the stream is empty, and surely so."""
+        firsts = await self._store.first_commits([job.stream for job, _ in cold])
+        for job, domain in cold:
+            commit = firsts.get(job.stream)
+            self._absorb(job, History(job.stream, domain.decider), [commit] if commit else [])
+            job.fresh = commit is None
+
+    async def _read_on(self, job: Job, history: History) -> None:
+        """All that came after the history; the whole stream anew when every id is needed."""
+        base = History(job.stream, history.decider) if job.full else history
+        async with self._reading:
+            commits = await self._store.load(job.stream, base.commit_first)
+        self._absorb(job, base, commits)
+        job.fresh, job.behind = True, False
+
+    def _absorb(self, job: Job, history: History, commits: Sequence[Commit]) -> None:
+        try:
+            job.history = history.absorb(commits, self._registry, None if job.full else WINDOW)
+        except (Fatal, ValueError, TypeError) as wrong:
+            job.give_up(f"its stream cannot be read: {type(wrong).__name__}: {wrong}")
+
+    def _draft(self, job: Job, history: History) -> Draft | None:
+        """A draft to append; None when the job is concluded, given up, or must read on first."""
+        waiting = job.waiting()
+        if not waiting:
+            return None
+        draft = decide(history, [each.command for each in waiting], self._registry, full=job.full)
+        if draft.needs_full and not draft.outcomes:
+            job.full = job.behind = True
+        elif draft.needs_proof and not job.fresh:
+            if history.version == EMPTY:
+                job.history = None
+            job.behind = job.history is not None
+        elif draft.events:
+            return draft
+        else:
+            self._conclude(job, history, draft)
+        return None
+
+    def _conclude(self, job: Job, history: History, draft: Draft) -> None:
+        confirm(history, draft)
+        for each, outcome in zip(job.waiting(), draft.outcomes, strict=False):
+            each.outcome = outcome
+        if not job.waiting() and not job.full:
+            self._cache.put(history)
+
+    async def _append(self, drafts: Sequence[tuple[Job, Draft]]) -> bool:
+        """False when an answer was missing, or a call was refused for another's sake: pause before the next round."""
+        answers = await self._store.append([draft.commit() for _, draft in drafts])
+        for (job, draft), answer in zip(drafts, answers, strict=True):
+            COMMITS.labels("append", answer.value).inc()
+            if answer is Appended.YES and job.history is not None:
+                job.fresh = True  # nobody was faster, so this base was the head a moment ago
+                self._conclude(job, job.history, draft)
+            elif answer is not Appended.NO:
+                job.look_again()
+        return Appended.UNKNOWN not in answers

@@ -1,0 +1,48 @@
+"""Outcomes to Redis: one call a batch, best effort, never more than 50 ms. The event store is where they are kept."""
+
+import asyncio
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final
+
+import redis.exceptions
+
+from events.envelope import ENCODER
+from events.outcome import (
+    APPLIED_SECONDS,
+    REFUSED_SECONDS,
+    Notice,
+    Status,
+    appended_channel,
+    command_key,
+    outcomes_channel,
+)
+from runtime import logs
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+TELL_SECONDS: Final = 0.05
+_LOG: Final = logs.get("telling")
+
+
+class Teller:
+    """Tells gateways what became of commands, and the relay that there is something to read."""
+
+    def __init__(self, client: "Redis", stack: str) -> None:
+        self._script: Any = client.register_script(files("workers").joinpath("outcomes.lua").read_text(encoding="utf-8"))
+        self._stack = stack
+
+    async def tell(self, notices: Sequence[Notice], *, appended: bool) -> None:
+        """Best effort: Redis away or slow costs the callers a look into the store, nothing else."""
+        kept = [each for each in notices if each.outcome.reason != "command_id_reused"]
+        arguments: list[bytes | str | int] = [outcomes_channel(self._stack), ENCODER.encode(notices)]
+        arguments.append(appended_channel(self._stack) if appended else "")
+        for each in kept:
+            seconds = APPLIED_SECONDS if each.outcome.status is Status.APPLIED else REFUSED_SECONDS
+            arguments += (each.actor, ENCODER.encode(each.outcome), seconds)
+        try:
+            async with asyncio.timeout(TELL_SECONDS):
+                await self._script(keys=[command_key(self._stack, each.stream, each.command_id) for each in kept], args=arguments)
+        except (redis.exceptions.RedisError, TimeoutError, OSError) as wrong:
+            _LOG.warning("outcomes not told", action="tell", error=type(wrong).__name__, commands=len(kept))

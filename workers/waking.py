@@ -1,0 +1,58 @@
+"""A wake-up call over Redis: waiting for work without asking for it all the time. Lost calls cost latency, nothing else."""
+
+import asyncio
+import random
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import redis.exceptions
+
+from runtime import logs
+from runtime.lifecycle import backoff, pause
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+LISTEN_SECONDS: Final = 5.0
+_LOG: Final = logs.get("waking")
+
+
+class Waker:
+    """`event` is set by every message on the channel."""
+
+    def __init__(self, client: "Redis", channel: str) -> None:
+        self._client, self._channel = client, channel
+        self._event = asyncio.Event()
+        self.last_called = 0.0
+
+    async def wait(self, stop: asyncio.Event, seconds: float) -> None:
+        """Until called, stopped, or `seconds` are over."""
+        tasks = [asyncio.ensure_future(self._event.wait()), asyncio.ensure_future(stop.wait())]
+        try:
+            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in tasks:
+                each.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._event.clear()
+
+    async def listen(self, stop: asyncio.Event) -> None:
+        """Until `stop`; reconnects for ever, with a growing pause."""
+        failures = 0
+        while not stop.is_set():
+            try:
+                await self._subscribed(stop)
+                failures = 0
+            except (redis.exceptions.RedisError, OSError) as wrong:
+                failures += 1
+                _LOG.warning("not listening", action="listen", error=type(wrong).__name__, failures=failures)
+                await pause(stop, backoff(failures, random.random()))  # noqa: S311 - jitter
+
+    async def _subscribed(self, stop: asyncio.Event) -> None:
+        async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
+            await subscription.subscribe(self._channel)
+            while not stop.is_set():
+                message = await subscription.get_message(timeout=LISTEN_SECONDS)
+                if message is not None:
+                    self.last_called = monotonic()
+                    self._event.set()
