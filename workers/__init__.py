@@ -1,5 +1,5 @@
 """What runs: the command worker, the relay, the projectors, and the consumer loop they share.
 
-Read `consumer` (how messages are received, kept, finished), then `command_worker` (load, decide, append) and `relay`. Each role
-has a `main(settings) -> int` in `commands`, `relay_main`, `projector_rds`, `projector_cache`: its one composition root.
+Read `consumer` (how messages are received, kept, finished), then `rounds` (load, decide, append) and `shard_reader`. Each role
+has a `main(settings) -> int` in `commands`, `relay`, `projector_rds`, `projector_cache`: its one composition root.
 """

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 FREE: Final = "-"
+START: Final = Progress()
 
 
 class LeaseLost(Retryable):
@@ -33,7 +34,7 @@ class Row:
     owner: str = FREE
     counter: int = 0
     epoch: int = 0
-    progress: Progress = Progress()
+    progress: Progress = START
     held_until: float = 0.0
     """By our monotonic clock; only when we hold it."""
 

@@ -9,7 +9,7 @@ from runtime.aws import aws_errors
 from runtime.errors import Retryable
 from runtime.lifecycle import backoff, pause
 from workers.lease import Leases
-from workers.relay import ShardReader
+from workers.shard_reader import ShardReader
 from workers.shards import Progress, Shard, readable
 from workers.waking import Waker
 
