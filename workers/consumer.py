@@ -1,8 +1,8 @@
 """The loop that every SQS reader shares: receive, keep in hand, hand over, delete what is done, give back what is not.
 
-A batch is what one receive gave, at most ten messages. `lanes` batches are worked side by side; the next receive begins
-only when a lane is free, so nothing is fetched that cannot be started. While a batch is worked its messages are extended at a third of their
-visibility. A batch whose visibility lapsed all the same deletes nothing: somebody else may hold its messages by now.
+A batch is what one receive gave, at most ten messages. `lanes` batches are worked side by side; the next receive begins only
+when a lane is free, so nothing is fetched that cannot be started. While a batch is worked its messages are extended at a third
+of their visibility. A batch whose visibility lapsed all the same deletes nothing: somebody else may hold its messages by now.
 Stop: no new receive, what is in hand is finished (or given back when the drain's time is up), then the loop returns.
 """
 

@@ -14,8 +14,8 @@ from runtime.settings import Settings, require
 from runtime.stack import load_stack, table_name
 from workers.lease import Leases
 from workers.process import Ready, run_role
-from workers.shard_reader import ShardReader, Topic
 from workers.relay_fleet import Relay
+from workers.shard_reader import ShardReader, Topic
 from workers.waking import Waker
 
 
