@@ -5,14 +5,16 @@ import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from headrace.local import state
 from headrace.local.environment import merged
 from headrace.local.probes import answers
-from headrace.observe import observe
+
+if TYPE_CHECKING:
+    from headrace.observe import Observed
 
 READY, UNREADY, NO_STACK = 0, 1, 2
 _WATCH_SECONDS: Final = 2.0
@@ -65,8 +67,7 @@ async def look(folder: Path) -> Status | None:
     if stack is None:
         return None
     parts = await asyncio.gather(*(_part(part) for part in stack.parts))
-    known = merged(os.environ, stack.environment)
-    seen = await observe(known) if stack.environment else None
+    seen = await _observe(merged(os.environ, stack.environment)) if stack.environment else None
     return Status(
         backend=stack.backend,
         gateway=stack.gateway,
@@ -112,6 +113,12 @@ async def _show(folder: Path, *, as_json: bool, watch: bool) -> int:
         if not watch:
             return exit_code(status)
         await asyncio.sleep(_WATCH_SECONDS)
+
+
+async def _observe(known: dict[str, str]) -> "Observed":
+    from headrace.observe import observe  # noqa: PLC0415 - AWS's libraries take a second; `headrace up` is not to wait
+
+    return await observe(known)
 
 
 async def _part(part: state.Part) -> PartStatus:

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -49,21 +49,21 @@ async def _up(arguments: Namespace, folder: Path, port: int, say: Announcer) -> 
     choice = await decide(arguments.aws, folder)
     plan = Plan(folder, choice, port, restart=not arguments.no_restart)
     say(f"state {folder}, logs in {folder / 'logs'}")
-    async with stop_on_signals() as stop, asyncio.TaskGroup() as group:
+    async with stop_on_signals() as stop:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)  # the terminal was closed
 
-        def ready() -> None:
+        async def ready() -> None:
             say(f"ready: http://127.0.0.1:{port}  (Ctrl-C or `headrace down` ends it)")
             say.close()
             if arguments.json:
-                group.create_task(_print_status(folder))
+                print(msgspec.json.encode(await look(folder)).decode(), flush=True)
 
         await supervise(plan, say, stop, ready)
     say("down: no process is left")
     return 0
 
 
-async def supervise(plan: Plan, say: Callable[[str], None], stop: asyncio.Event, ready: Callable[[], object]) -> None:
+async def supervise(plan: Plan, say: Callable[[str], None], stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
     """Run the plan to its end. Raises StackFailed or WrongUse, one error for all that went wrong."""
     faults: list[Fatal] = []
     try:
@@ -80,10 +80,6 @@ async def decide(asked: str, folder: Path) -> Choice:
     endpoint = os.environ.get("AWS_ENDPOINT_URL")
     may_be = asked == "localstack" or (asked == "auto" and not endpoint)
     return backends.choose(asked, endpoint, await localstack.missing(folder) if may_be else ())
-
-
-async def _print_status(folder: Path) -> None:
-    print(msgspec.json.encode(await look(folder)).decode(), flush=True)
 
 
 def _empty_logs(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Runs LocalStack 4.14.0 without its image. Started by LocalStack's own Python, never imported by the application:
 
-    python -I serve.py DYNAMODB_DIR      (the folder that holds DynamoDBLocal.jar)
+    python -I serve.py DYNAMODB_DIR LEASH
+    (the folder that holds DynamoDBLocal.jar; headrace/local/leash.py, so that java never outlives LocalStack)
 
 `-I` keeps this folder and the caller's off its path: LocalStack's dependencies import packages named `localstack` and
 `events`, as ours are. Honours GATEWAY_LISTEN, FILESYSTEM_ROOT and LocalStack's own settings.
@@ -9,6 +10,7 @@
 
 import functools
 import os
+import signal
 import sys
 
 DEFAULTS = {
@@ -25,7 +27,7 @@ DEFAULTS = {
 }
 
 
-def use_dynamodb_of(folder):
+def use_dynamodb_of(folder, leash):
     """Take DynamoDB Local from the folder: no download, no agent, no temporary files outside."""
     from localstack.services.dynamodb.packages import DynamoDBLocalPackageInstaller
     from localstack.services.dynamodb.server import DynamodbServer
@@ -35,6 +37,7 @@ def use_dynamodb_of(folder):
 
     def command(server):
         return [
+            *(sys.executable, "-I", "-S", leash, str(os.getpid()), str(int(signal.SIGKILL)), "-"),
             "java",
             f"-Xmx{server.heap_size}",
             "-XX:-UsePerfData",  # else it writes into the system's temporary folder
@@ -74,11 +77,11 @@ def listen_where_told():
 
 def main():
     """Settings first: LocalStack reads them while it is imported."""
-    folder = os.path.abspath(sys.argv.pop(1))
+    folder, leash = (os.path.abspath(sys.argv.pop(1)) for _ in range(2))
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     os.makedirs(os.environ["FILESYSTEM_ROOT"], exist_ok=True)
-    use_dynamodb_of(folder)
+    use_dynamodb_of(folder, leash)
     keep_iterators_whole()
     listen_where_told()
     from localstack.runtime.main import main as serve

@@ -2,33 +2,22 @@
 
 import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 from headrace.errors import WrongUse
 from headrace.local import state
-from headrace.local.postgres_home import outside_path
+from headrace.local.postgres_home import remove_outside
 
 
 def clean(folder: Path) -> list[Path]:
-    """Remove the state folder and its folder in the temporary directory; what was removed. Raises WrongUse on a live one."""
+    """Remove the state folder and its folder in the temporary directory. Raises WrongUse on a live one."""
     if state.is_live(folder):
         raise WrongUse(f"a stack is up in {folder}; `headrace down` ends it")
-    there = [each for each in (folder, *_outside(folder)) if each.is_dir() and not each.is_symlink()]
-    for each in there:
-        shutil.rmtree(each)
-    return there
-
-
-def _outside(folder: Path) -> Iterator[Path]:
-    """Ours by its name, which only this state folder has: wherever it is written down, or would be made."""
-    name = outside_path((folder / "postgres").resolve(), Path()).name
-    written = state.read(folder)
-    roots = {Path(tempfile.gettempdir()), Path("/tmp")}  # noqa: S108
-    if written is not None and written.outside is not None:
-        roots.add(Path(written.outside).parent)
-    yield from (root / name for root in sorted(roots))
+    removed = remove_outside(folder / "postgres")
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+        removed.append(folder)
+    return removed
 
 
 def main() -> int:

@@ -18,6 +18,7 @@ from headrace.errors import StackFailed, WrongUse
 from headrace.local.backend_home import Recipe, Say, home, installed, is_installed, python_of, run
 from headrace.local.locks import lock_file
 from headrace.local.ports import HOST, free_port
+from headrace.local.process import LEASH
 from headrace.local.program import Program
 from headrace.local.pythons import find_python
 
@@ -58,7 +59,7 @@ async def prepare(state: Path, log: Path, say: Say) -> Program:
     return Program(
         name="aws",
         role="aws",
-        argv=(str(python_of(folder)), "-I", str(lock_file("serve.py")), str(folder / "dynamodb")),
+        argv=(str(python_of(folder)), "-I", str(lock_file("serve.py")), str(folder / "dynamodb"), str(LEASH)),
         url=url,
         probe=f"{url}/_localstack/health",
         log=log,

@@ -61,6 +61,16 @@ def outside_path(folder: Path, root: Path) -> Path:
     return root / f"headrace-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}"
 
 
+def remove_outside(folder: Path) -> list[Path]:
+    """Remove our folder in the temporary directory that belongs to this PostgreSQL folder; what was removed."""
+    roots = {Path(tempfile.gettempdir()), Path("/tmp")}  # noqa: S108 - where `_outside` may have put it
+    mine = [outside_path(folder.resolve(), root) for root in sorted(roots)]
+    there = [each for each in mine if each.is_dir() and not each.is_symlink() and each.stat().st_uid == os.geteuid()]
+    for each in there:
+        shutil.rmtree(each)
+    return there
+
+
 def _outside(folder: Path) -> Path:
     root = next((each for each in (Path(tempfile.gettempdir()), Path("/tmp")) if enterable(each)), None)  # noqa: S108
     if root is None:

@@ -13,14 +13,14 @@ from headrace.errors import StackFailed
 from headrace.local.probes import answers
 from headrace.local.program import Account, Program
 
-_LEASH: Final = Path(__file__).with_name("leash.py")
+LEASH: Final = Path(__file__).with_name("leash.py")
 _POLL_SECONDS: Final = 0.05
 
 
 def leashed(argv: tuple[str, ...], dying_signal: signal.Signals, account: Account | None) -> list[str]:
     """The command line that runs `argv` tied to this process and as that account."""
     user = f"{account.uid}:{account.gid}" if account else "-"
-    return [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), str(int(dying_signal)), user, *argv]
+    return [sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), str(int(dying_signal)), user, *argv]
 
 
 async def spawn(program: Program) -> Process:

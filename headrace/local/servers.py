@@ -8,13 +8,12 @@ once it answers, and ends it with the block. Nothing is shared: any number may r
 """
 
 import asyncio
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from headrace.local import backends, postgres_server, redis_server
+from headrace.local import backends, postgres_home, postgres_server, redis_server
 from headrace.local.process import start, stop
 from headrace.local.program import Program
 
@@ -30,8 +29,7 @@ async def postgres(folder: Path) -> AsyncIterator[str]:
             await postgres_server.fresh_database(url)
             yield url
     finally:
-        if not program.folder.is_relative_to(folder.resolve()):  # root's, below a folder that only root may enter
-            await asyncio.to_thread(shutil.rmtree, program.folder.parent)
+        await asyncio.to_thread(postgres_home.remove_outside, folder)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -53,14 +53,14 @@ class Supervisor:
         self._outside: Path | None = None
         self._phase = "starting"
 
-    async def run(self, stop: asyncio.Event, ready: Callable[[], object]) -> None:
-        """Bring all up, call `ready`, wait for `stop`, drain. Raises StackFailed (in a group) when it cannot be kept."""
+    async def run(self, stop: asyncio.Event, ready: Callable[[], Awaitable[None]]) -> None:
+        """Bring all up, await `ready`, wait for `stop`, drain. Raises StackFailed (in a group) when it cannot be kept."""
         try:
             async with asyncio.TaskGroup() as lives:
                 await unless_stopped(stop, self._bring_up(lives))
                 if not stop.is_set():
                     self._enter("ready")
-                    ready()
+                    await ready()
                     await stop.wait()
                 self._enter("draining")
                 await self._drain()

@@ -15,18 +15,23 @@ from headrace.local.stack import Plan
 from headrace.up import supervise
 from runtime.lifecycle import stop_on_signals
 
+PROVISION = (sys.executable, "-c", "print('provisioned')")
 FAKE = str(Path(__file__).with_name("fake_role.py"))
 
 
 async def main(folder: Path, port: int, aws: str, moods: dict[str, str]) -> int:
     """Run the stack until told to end; its exit code."""
     roles = [RoleSpec(name, (sys.executable, FAKE, moods.get(name, ""))) for name in ("gateway", "commands", "relay")]
-    plan = Plan(folder, backends.choose(aws, None, ()), port, roles=roles, provision=(sys.executable, "-c", "pass"))
+    plan = Plan(folder, backends.choose(aws, None, ()), port, roles=roles, provision=PROVISION)
     say = Announcer(sys.stdout, None)
     with state.owned(folder):
         async with stop_on_signals() as stop:
+
+            async def ready() -> None:
+                say("ready")
+
             try:
-                await supervise(plan, say, stop, lambda: say("ready"))
+                await supervise(plan, say, stop, ready)
             except StackFailed as failed:
                 say(str(failed))
                 return 1
