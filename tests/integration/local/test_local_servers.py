@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from redis.asyncio import Redis
 from headrace.errors import StackFailed
 from headrace.local import servers
 from headrace.local.backend_home import Recipe, installed
+from headrace.local.clean import clean
 from headrace.local.postgres_home import enterable, outside_path, settle
 from headrace.local.probes import answers
 from headrace.local.pythons import find_python
@@ -38,24 +40,24 @@ async def test_two_of_a_kind_run_side_by_side(tmp_path: Path) -> None:
 
 
 async def test_a_server_that_cannot_start_says_where_its_log_is(tmp_path: Path) -> None:
-    program = await asyncio.to_thread(settle, tmp_path / "pg")
-    (program.data / "PG_VERSION").write_text("9\n")
+    home = await asyncio.to_thread(settle, tmp_path / "pg")
+    (home.data / "PG_VERSION").write_text("9\n")
     with pytest.raises(StackFailed, match=r"postgres ended with \d; see .*postgres\.log"):
         async with servers.postgres(tmp_path / "pg"):
             pass
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root must drop")
-def test_as_root_what_others_cannot_enter_is_put_into_one_folder_of_ours(tmp_path: Path) -> None:
-    tmp_path.chmod(0o700)
-    folder = tmp_path / "state" / "postgres"
-    home = settle(folder)
-    assert home.outside == outside_path(folder, home.outside.parent if home.outside else Path())
+def test_as_root_what_others_cannot_enter_is_put_into_one_folder_of_ours(folder: Path) -> None:
+    folder.parent.chmod(0o700)
+    home = settle(folder / "postgres")
     assert home.outside is not None
+    assert home.outside == outside_path(folder / "postgres", home.outside.parent)
     assert enterable(home.outside)
     assert home.data.parent == home.outside
-    assert tmp_path.stat().st_mode & 0o777 == 0o700
-    assert settle(folder) == home
+    assert folder.parent.stat().st_mode & 0o777 == 0o700
+    assert settle(folder / "postgres") == home
+    assert clean(folder) == [home.outside, folder]
 
 
 class InterruptedInstallError(Exception):
@@ -75,11 +77,12 @@ async def test_an_interrupted_install_is_done_again_and_a_finished_one_is_not(tm
     async def finishes(folder: Path) -> None:
         finished.append(folder)
 
-    recipe = Recipe(f"test-{tmp_path.name}", python, lock, breaks)
+    recipe = Recipe(f"test-{secrets.token_hex(4)}", python, lock, breaks)
     with pytest.raises(InterruptedInstallError):
         await installed(recipe, tmp_path, lambda _: None)
     whole = Recipe(recipe.name, python, lock, finishes)
     first, second = await asyncio.gather(*(installed(whole, tmp_path, lambda _: None) for _ in range(2)))
     await asyncio.to_thread(shutil.rmtree, first)
+    first.with_name(f"{first.name}.lock").unlink()
     assert first == second
     assert finished == [first]

@@ -24,35 +24,35 @@ async def fake_stack(folder: Path, *moods: str) -> AsyncIterator[StackProcess]:
         yield stack
 
 
-async def test_ctrl_c_drains_and_leaves_no_process(tmp_path: Path) -> None:
-    async with fake_stack(tmp_path) as stack:
+async def test_ctrl_c_drains_and_leaves_no_process(folder: Path) -> None:
+    async with fake_stack(folder) as stack:
         await stack.until_said("headrace: ready")
         assert {part.role for part in stack.parts()} == {"aws", "postgres", "redis", "gateway", "commands", "relay"}
         async with all_end(stack.pids()):
             stack.process.send_signal(signal.SIGINT)
             assert await stack.exit_code() == 0
-    assert not state.is_live(tmp_path)
+    assert not state.is_live(folder)
     assert stack.parts() == ()
 
 
-async def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
-    async with fake_stack(tmp_path) as stack:
+async def test_a_killed_supervisor_leaves_no_process(folder: Path) -> None:
+    async with fake_stack(folder) as stack:
         await stack.until_said("headrace: ready")
         async with all_end(stack.pids()):
             stack.process.kill()
-    assert not state.is_live(tmp_path)
+    assert not state.is_live(folder)
 
 
-async def test_a_folder_can_be_used_again_after_its_supervisor_was_killed(tmp_path: Path) -> None:
+async def test_a_folder_can_be_used_again_after_its_supervisor_was_killed(folder: Path) -> None:
     for _ in range(2):
-        async with fake_stack(tmp_path) as stack:
+        async with fake_stack(folder) as stack:
             await stack.until_said("headrace: ready")
             async with all_end(stack.pids()):
                 stack.process.kill()
 
 
-async def test_a_role_that_dies_comes_back_on_its_port_and_is_counted(tmp_path: Path) -> None:
-    async with fake_stack(tmp_path) as stack:
+async def test_a_role_that_dies_comes_back_on_its_port_and_is_counted(folder: Path) -> None:
+    async with fake_stack(folder) as stack:
         await stack.until_said("headrace: ready")
         before = stack.part("commands")
         assert before.pid is not None
@@ -65,15 +65,15 @@ async def test_a_role_that_dies_comes_back_on_its_port_and_is_counted(tmp_path: 
         assert await http_status(after.probe) == 200
 
 
-async def test_a_role_that_dies_five_times_before_it_is_ready_ends_the_stack(tmp_path: Path) -> None:
-    async with fake_stack(tmp_path, "relay=die") as stack:
+async def test_a_role_that_dies_five_times_before_it_is_ready_ends_the_stack(folder: Path) -> None:
+    async with fake_stack(folder, "relay=die") as stack:
         assert await stack.exit_code() == 1
         assert "relay ended with 3, 5 times in a row before it was ready" in stack.said[-1]
         assert stack.parts() == ()
 
 
-async def test_postgres_comes_back_with_its_data(tmp_path: Path) -> None:
-    async with fake_stack(tmp_path) as stack:
+async def test_postgres_comes_back_with_its_data(folder: Path) -> None:
+    async with fake_stack(folder) as stack:
         await stack.until_said("headrace: ready")
         part = stack.part("postgres")
         connection = await asyncpg.connect(part.url)
@@ -87,10 +87,10 @@ async def test_postgres_comes_back_with_its_data(tmp_path: Path) -> None:
         await connection.close()
 
 
-async def test_an_emulator_that_comes_back_is_provisioned_again_and_its_loss_is_said(tmp_path: Path) -> None:
-    async with fake_stack(tmp_path) as stack:
+async def test_an_emulator_that_comes_back_is_provisioned_again_and_its_loss_is_said(folder: Path) -> None:
+    async with fake_stack(folder) as stack:
         await stack.until_said("headrace: ready")
-        log = tmp_path / "logs" / "provision.log"
+        log = folder / "logs" / "provision.log"
         assert await asyncio.to_thread(log.read_text) == "provisioned\n"
         pid = stack.part("aws").pid
         assert pid is not None
@@ -100,9 +100,9 @@ async def test_an_emulator_that_comes_back_is_provisioned_again_and_its_loss_is_
         assert await asyncio.to_thread(log.read_text) == "provisioned\n" * 2
 
 
-async def test_status_and_down_and_a_second_up_from_outside(tmp_path: Path) -> None:
-    state_option = ("--state", str(tmp_path))
-    async with fake_stack(tmp_path) as stack:
+async def test_status_and_down_and_a_second_up_from_outside(folder: Path) -> None:
+    state_option = ("--state", str(folder))
+    async with fake_stack(folder) as stack:
         await stack.until_said("headrace: ready")
         code, said = await finish("-m", "headrace", "status", *state_option)
         assert code == 0, said
@@ -122,17 +122,17 @@ async def test_status_and_down_and_a_second_up_from_outside(tmp_path: Path) -> N
         assert await stack.exit_code() == 0
 
 
-async def test_a_port_asked_for_and_taken_is_wrong_use(tmp_path: Path) -> None:
+async def test_a_port_asked_for_and_taken_is_wrong_use(folder: Path) -> None:
     server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        code, said = await finish("-m", "headrace", "up", "--state", str(tmp_path), "--port", str(port))
+        code, said = await finish("-m", "headrace", "up", "--state", str(folder), "--port", str(port))
     assert (code, said) == (2, f"headrace up: --port {port} is taken\n")
 
 
 @pytest.mark.parametrize("moment", ["AWS is", "provisioning"])
-async def test_ctrl_c_while_it_starts_leaves_no_process_either(tmp_path: Path, moment: str) -> None:
-    async with fake_stack(tmp_path) as stack:
+async def test_ctrl_c_while_it_starts_leaves_no_process_either(folder: Path, moment: str) -> None:
+    async with fake_stack(folder) as stack:
         await stack.until_said("AWS is" if moment == "AWS is" else "postgres")
         async with all_end(stack.pids()):
             stack.process.send_signal(signal.SIGINT)
