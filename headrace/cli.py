@@ -34,9 +34,9 @@ COMMANDS: Final = {
     "status": Command("headrace.status", "each part, queue depths, lag, parked streams"),
     "run": Command("headrace.run", "run one role"),
     "provision": Command("headrace.provision", "create or update queues, tables and schema"),
-    "demo": Command("headrace.demo", "a thousand real commands through every hop, checked"),
+    "demo": Command("headrace.demo.command", "a thousand real commands through every hop, checked"),
     "history": Command("headrace.history", "a stream's events"),
-    "audit": Command("headrace.audit", "compare what is stored with what must hold"),
+    "audit": Command("headrace.audit.command", "compare what is stored with what must hold"),
 }
 
 

@@ -1,0 +1,42 @@
+# The errands. `make demo` and `make test` work on a fresh machine with Python >= 3.11 (venv, pip) and make.
+PYTHON ?= python3
+AWS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: setup demo up test test-all check format bench clean lock
+setup: $(STAMP)
+
+# Locked and hashed; uv when it is there, pip otherwise. The project itself is installed in place.
+$(STAMP): setup.cfg pyproject.toml requirements-dev.lock
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" sh scripts/install.sh
+	@touch $(STAMP)
+
+demo: setup
+	$(BIN)/headrace demo --aws $(or $(AWS),auto)
+
+up: setup
+	$(BIN)/headrace up --aws $(or $(AWS),auto)
+
+# Unit, contract, integration, acceptance and drills on one backend: MiniStack unless AWS=localstack.
+test: setup
+	AWS=$(or $(AWS),ministack) $(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/python -m mypy
+	$(BIN)/lint-imports --config setup.cfg
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock:
+	sh scripts/lock.sh
+
+clean:
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m headrace.local.clean; fi
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
