@@ -1,0 +1,44 @@
+"""Tables that belong to no projection: `headrace.generations` and `headrace.parked` beside all generations, `positions` in each."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, DateTime, Integer, MetaData, Table, Text, func
+
+CONTROL_SCHEMA: Final = "headrace"
+READ_MODEL: Final = "rds"
+"""The projector whose generation queries read."""
+CACHE: Final = "cache"
+"""The projector under whose name `positions` says how far Redis is no older than PostgreSQL."""
+
+METADATA: Final = MetaData()
+
+GENERATIONS: Final = Table(
+    "generations", METADATA,
+    Column("projector", Text, primary_key=True),
+    Column("current", Integer, nullable=False),
+    Column("flipped_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    schema=CONTROL_SCHEMA)
+
+PARKED: Final = Table(
+    "parked", METADATA,
+    Column("generation", Integer, primary_key=True),
+    Column("projector", Text(collation="C"), primary_key=True, comment="the projection's name"),
+    Column("stream", Text(collation="C"), primary_key=True),
+    Column("reason", Text, nullable=False, comment="one word, counted"),
+    Column("detail", Text, nullable=False, comment="one sentence, for people"),
+    Column("first_version", BigInteger, nullable=False, comment="the version that could not be applied"),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    schema=CONTROL_SCHEMA)
+
+POSITIONS: Final = Table(
+    "positions", METADATA,
+    Column("projector", Text(collation="C"), primary_key=True, comment="a projection without a home table, or `cache`"),
+    Column("stream", Text(collation="C"), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("commit_first", BigInteger, nullable=False),
+    Column("head_id", Text, nullable=False))
+
+
+def schema_of(generation: int) -> str:
+    """The PostgreSQL schema of one generation of the read model."""
+    return f"rds_{generation}"

@@ -1,0 +1,139 @@
+"""PostgreSQL: an engine on one generation of the read model, bounded pools and waits, vendor errors translated at this edge."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import select, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from readmodel.control import CONTROL_SCHEMA, GENERATIONS, READ_MODEL, schema_of
+from readmodel.errors import DatabaseConflict, DatabaseUnavailable, NoSchema, UnstorableData
+from runtime.errors import ConfigurationError
+from runtime.settings import Settings
+
+CONNECT_SECONDS: Final = 2.0
+_CONFLICTS: Final = frozenset({"40001", "40P01"})
+_NO_SCHEMA: Final = frozenset({"42P01", "3F000"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many connections a process may hold, and how long it waits: for one of them, and for one statement."""
+
+    pool: int
+    acquire_seconds: float
+    statement_seconds: float
+
+
+PROJECTING: Final = Limits(pool=8, acquire_seconds=10, statement_seconds=20)
+READING: Final = Limits(pool=16, acquire_seconds=1, statement_seconds=3)
+AUDITING: Final = Limits(pool=4, acquire_seconds=10, statement_seconds=120)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An engine whose `search_path` is one generation, so that SQL names the tables plainly."""
+
+    engine: AsyncEngine
+    generation: int
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Vendor errors out, ours in: UnstorableData (the data's fault), NoSchema, else DatabaseUnavailable (Retryable)."""
+    try:
+        yield
+    except DBAPIError as wrong:
+        raise _translated(str(getattr(wrong.orig, "sqlstate", "") or ""), wrong) from wrong
+    except (SQLAlchemyError, TimeoutError, OSError) as wrong:
+        raise DatabaseUnavailable(type(wrong).__name__) from wrong
+
+
+def _translated(state: str, wrong: DBAPIError) -> Exception:
+    if state[:2] in ("22", "23"):
+        return UnstorableData(f"SQLSTATE {state}: {_first_line(wrong)}")
+    if state in _CONFLICTS:
+        return DatabaseConflict(f"SQLSTATE {state}")
+    if state in _NO_SCHEMA:
+        return NoSchema(f"SQLSTATE {state}: {_first_line(wrong)}")
+    return DatabaseUnavailable(f"SQLSTATE {state}" if state else type(wrong.orig).__name__)
+
+
+def _first_line(wrong: DBAPIError) -> str:
+    """What the server said, without the statement and its parameters."""
+    said = str(wrong.orig).rpartition("'>: ")[2].strip()
+    return said.splitlines()[0][:300] if said else ""
+
+
+def open_engine(settings: Settings, search_path: str, limits: Limits | None = None) -> AsyncEngine:
+    """An engine; nothing is connected yet. Without limits: connections that are not kept. The caller disposes of it."""
+    url, ssl = _url(settings)
+    options: dict[str, Any] = {"poolclass": NullPool} if limits is None else {
+        "pool_size": limits.pool, "max_overflow": 0, "pool_timeout": limits.acquire_seconds, "pool_recycle": 1800}
+    arguments: dict[str, Any] = {
+        "timeout": CONNECT_SECONDS,
+        "command_timeout": limits.statement_seconds if limits else None,
+        "server_settings": _server_settings(search_path, limits)}
+    if ssl is not None:
+        arguments["ssl"] = ssl
+    return create_async_engine(url, connect_args=arguments, **options)
+
+
+def _server_settings(search_path: str, limits: Limits | None) -> dict[str, str]:
+    """The server ends what the client has given up on, whatever became of the client."""
+    wanted = {"search_path": search_path, "timezone": "UTC", "jit": "off", "application_name": "headrace"}
+    if limits is not None:
+        milliseconds = str(int(limits.statement_seconds * 1000))
+        wanted |= {"statement_timeout": milliseconds, "idle_in_transaction_session_timeout": milliseconds}
+    return wanted
+
+
+def _url(settings: Settings) -> tuple[URL, str | None]:
+    """The driver's URL, and its `sslmode`, which asyncpg wants as an argument."""
+    try:
+        url = make_url(settings.database_url)
+    except ArgumentError as wrong:
+        raise ConfigurationError(["HEADRACE_DATABASE_URL: not a URL"]) from wrong
+    ssl = url.query.get("sslmode")
+    plain = url.set(drivername="postgresql+asyncpg").difference_update_query(["sslmode"])
+    return plain, str(ssl) if ssl else None
+
+
+async def current_generation(engine: AsyncEngine) -> int:
+    """The generation that queries read. Raises NoSchema, DatabaseUnavailable."""
+    with database_errors():
+        async with engine.connect() as connection:
+            wanted = select(GENERATIONS.c.current).where(GENERATIONS.c.projector == READ_MODEL)
+            found = (await connection.execute(wanted)).scalar_one_or_none()
+    if found is None:
+        raise NoSchema("no generation of the read model; run `headrace provision`")
+    return int(found)
+
+
+@asynccontextmanager
+async def open_database(settings: Settings, limits: Limits, generation: int | None = None) -> AsyncIterator[Database]:
+    """The read model's current generation, or the one named."""
+    if generation is None:
+        plain = open_engine(settings, CONTROL_SCHEMA)
+        try:
+            generation = await current_generation(plain)
+        finally:
+            await plain.dispose()
+    engine = open_engine(settings, schema_of(generation), limits)
+    try:
+        yield Database(engine, generation)
+    finally:
+        await engine.dispose()
+
+
+async def check_database(database: Database) -> None:
+    """For readiness: one round trip. Raises DatabaseUnavailable."""
+    with database_errors():
+        async with asyncio.timeout(CONNECT_SECONDS), database.engine.connect() as connection:
+            await connection.execute(text("SELECT 1"))

@@ -1,0 +1,1 @@
+"""Scripts for the schema `headrace`: what exists once, beside all generations."""

@@ -1,0 +1,57 @@
+"""Parked streams: how many, which, and letting one go again."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec import Struct
+from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from events.ids import StreamId
+from readmodel.control import GENERATIONS, PARKED, READ_MODEL
+from readmodel.database import database_errors
+from runtime.times import from_datetime, rfc3339
+
+
+class Parked(Struct, frozen=True):
+    """A stream that one projection cannot go on with; `first_version` is what it stands at."""
+
+    projector: str
+    stream: StreamId
+    reason: str
+    detail: str
+    first_version: int
+    at: str
+
+
+def _current() -> Any:
+    return select(GENERATIONS.c.current).where(GENERATIONS.c.projector == READ_MODEL).scalar_subquery()
+
+
+async def count_parked(engine: AsyncEngine) -> int:
+    """Streams parked in the current generation, each once."""
+    with database_errors():
+        async with engine.connect() as connection:
+            streams = select(func.count(PARKED.c.stream.distinct())).where(PARKED.c.generation == _current())
+            return int((await connection.execute(streams)).scalar_one())
+
+
+async def list_parked(engine: AsyncEngine, after: tuple[str, str] = ("", ""), limit: int = 1000) -> list[Parked]:
+    """A page of them, ordered by (stream, projector) from beyond `after`."""
+    wanted = select(PARKED).where(
+        PARKED.c.generation == _current(),
+        (PARKED.c.stream > after[0]) | ((PARKED.c.stream == after[0]) & (PARKED.c.projector > after[1])))
+    with database_errors():
+        async with engine.connect() as connection:
+            found = await connection.execute(wanted.order_by(PARKED.c.stream, PARKED.c.projector).limit(limit))
+            return [Parked(row.projector, row.stream, row.reason, row.detail, row.first_version,
+                           rfc3339(from_datetime(row.at))) for row in found]
+
+
+async def unpark(engine: AsyncEngine, streams: Sequence[StreamId]) -> int:
+    """Let streams go; the caller then applies what the store holds of them (`Projecting.catch_up`). How many were parked."""
+    with database_errors():
+        async with engine.begin() as connection:
+            gone = await connection.execute(
+                delete(PARKED).where(PARKED.c.generation == _current(), PARKED.c.stream.in_(streams)))
+            return gone.rowcount

@@ -1,0 +1,99 @@
+"""Batches of commits until they are in PostgreSQL: holes filled from the store, conflicts tried again, poison cut out.
+
+Only the data's own faults park: SQLSTATE classes 22 and 23, found by halving the batch until one stream, then one commit, is
+left; a projection's exception; an event that cannot be read. Everything else is retryable and leaves the batch to come again.
+"""
+
+import asyncio
+import random
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from events.domain import Registry
+from events.envelope import Commit
+from events.ids import StreamId, Version
+from events.parcel import Stub
+from events.store import EventStore
+from readmodel.applying import Applied, Applier
+from readmodel.database import Database
+from readmodel.domains import projections_of
+from readmodel.errors import DatabaseConflict, UnstorableData
+from readmodel.planning import Fault, Unit, filled, merged, units_of
+from readmodel.verdicts import Position
+from runtime.lifecycle import backoff
+
+FETCHES_AT_ONCE: Final = 8
+CONFLICT_ATTEMPTS: Final = 6
+
+
+class Projecting:
+    """What the projector "rds" does with a batch, and what redrive and catch-up do with streams."""
+
+    def __init__(self, database: Database, registry: Registry, store: EventStore) -> None:
+        self._registry, self._store = registry, store
+        self._applier = Applier(database, registry)
+        self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
+
+    async def project(self, commits: Iterable[Commit], stubs: Iterable[Stub] = ()) -> Applied:
+        """Durable when this returns: applied, known before, or parked with a reason. Raises Retryable."""
+        return await self._complete(units_of(commits, stubs, lambda stream: projections_of(self._registry, stream)))
+
+    async def catch_up(self, streams: Iterable[StreamId]) -> Applied:
+        """Apply what the store holds beyond the positions of these streams; for redrive and for what never arrived."""
+        heads = {stream: await self._store.last_version(stream) for stream in streams}
+        stubs = [Stub(stream, head, head) for stream, head in heads.items() if head > 0]
+        return await self.project((), stubs)
+
+    async def _complete(self, units: Sequence[Unit]) -> Applied:
+        done = await self._apply(units)
+        while done.missing:
+            missing, done.missing = merged(done.missing), []
+            fetched = await asyncio.gather(*(self._fetch(unit, position) for unit, position in missing))
+            done.add(await self._apply(fetched))
+        return done
+
+    async def _fetch(self, unit: Unit, position: Position) -> Unit:
+        async with self._fetching:
+            return filled(unit, await self._store.load(unit.stream, position.version))
+
+    async def _apply(self, units: Sequence[Unit]) -> Applied:
+        if not units:
+            return Applied()
+        try:
+            return await self._patiently(units)
+        except UnstorableData as wrong:
+            return await self._bisected(units, wrong)
+
+    async def _patiently(self, units: Sequence[Unit]) -> Applied:
+        for attempt in range(1, CONFLICT_ATTEMPTS):
+            try:
+                return await self._applier.apply(units)
+            except DatabaseConflict:
+                await asyncio.sleep(backoff(attempt, random.random(), first=0.01, most=0.5))  # noqa: S311 - jitter
+        return await self._applier.apply(units)
+
+    async def _bisected(self, units: Sequence[Unit], wrong: UnstorableData) -> Applied:
+        """One by one in the end: first half before second, so a stream's commits keep their order."""
+        halves = _halves(units)
+        if halves is None:
+            unit = units[0]
+            first = unit.commits[0].commit.first if unit.commits else Version(unit.until)
+            return await self._applier.park(unit, Fault("unstorable", str(wrong), first))
+        done = await self._apply(halves[0])
+        done.add(await self._apply(halves[1]))
+        return done
+
+
+def _halves(units: Sequence[Unit]) -> tuple[list[Unit], list[Unit]] | None:
+    """None when there is nothing left to halve: one stream with at most one commit."""
+    if len(units) > 1:
+        middle = len(units) // 2
+        return list(units[:middle]), list(units[middle:])
+    unit = units[0]
+    if len(unit.commits) < 2:
+        return None
+    middle = len(unit.commits) // 2
+    earlier, later = unit.commits[:middle], unit.commits[middle:]
+    until = Version(max(each.commit.last for each in earlier))
+    return [Unit(unit.projection, unit.stream, earlier, until, unit.fetched)], [
+        Unit(unit.projection, unit.stream, later, unit.until, unit.fetched)]
