@@ -1,6 +1,7 @@
 """A stack in a process of its own, as a test sees it: what it says, its parts, its end."""
 
 import asyncio
+import contextlib
 import os
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
@@ -84,9 +85,9 @@ def descendants(pids: Iterable[int]) -> list[int]:
     """The processes started by these, and by those."""
     found: list[int] = []
     for pid in pids:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        found += [int(child) for child in children]
-        found += descendants(int(child) for child in children)
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+            found += [*children, *descendants(children)]
     return found
 
 
@@ -96,8 +97,10 @@ async def all_end(pids: Iterable[int]) -> AsyncIterator[None]:
     loop = asyncio.get_running_loop()
     watched: dict[int, asyncio.Event] = {}
     for pid in pids:
-        watched[os.pidfd_open(pid)] = ended = asyncio.Event()
-        loop.add_reader(next(reversed(watched)), ended.set)
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            descriptor = os.pidfd_open(pid)
+            watched[descriptor] = asyncio.Event()
+            loop.add_reader(descriptor, watched[descriptor].set)
     try:
         yield
         async with asyncio.timeout(SECONDS):

@@ -41,6 +41,7 @@ async def test_two_of_a_kind_run_side_by_side(tmp_path: Path) -> None:
 
 async def test_a_server_that_cannot_start_says_where_its_log_is(tmp_path: Path) -> None:
     home = await asyncio.to_thread(settle, tmp_path / "pg")
+    home.data.mkdir(mode=0o700, exist_ok=True)
     (home.data / "PG_VERSION").write_text("9\n")
     with pytest.raises(StackFailed, match=r"postgres ended with \d; see .*postgres\.log"):
         async with servers.postgres(tmp_path / "pg"):
