@@ -13,7 +13,7 @@ Log = structlog.typing.FilteringBoundLogger
 def configure(form: str, role: str) -> None:
     """Set up structlog for this process. `form` is `json` or `console`, optionally with `:debug`."""
     shape, _, level = form.partition(":")
-    renderer: Any = structlog.processors.JSONRenderer() if shape == "json" else structlog.dev.ConsoleRenderer()
+    renderer: Any = structlog.processors.JSONRenderer() if shape == "json" else structlog.dev.ConsoleRenderer(repr_native_str=True)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -32,6 +32,6 @@ def configure(form: str, role: str) -> None:
 
 
 def get(name: str) -> Log:
-    """A logger bound to the part of the code it speaks for."""
-    log: Log = structlog.get_logger().bind(part=name)
+    """A logger bound to the part of the code it speaks for; it takes its form when it first speaks, not when it is made."""
+    log: Log = structlog.get_logger(part=name)
     return log
