@@ -1,0 +1,108 @@
+"""Wires one gateway together on given ports, and holds the routing table. `opening` finds the real ports."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from events.domain import Registry
+from events.store import EventStore
+from gateway.app import App
+from gateway.batch import BatchRoute
+from gateway.combiner import Combiner
+from gateway.command_queue import CommandQueue
+from gateway.commands import CommandRoutes, Projected, StatusRoute
+from gateway.comments.commands import LOCATIONS, CommentCommands
+from gateway.comments.queries import CommentQueries, Reads
+from gateway.describing import DescriptionRoutes
+from gateway.health import HealthRoutes
+from gateway.lookup import Lookup
+from gateway.outcomes import Outcomes
+from gateway.posting import Poster
+from gateway.preparing import Preparer
+from gateway.redis_memory import RedisMemory
+from gateway.routing import Route
+from gateway.sender import Sender
+from runtime.health import Check
+from runtime.times import now
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a gateway stands on; tests pass fakes."""
+
+    queue: CommandQueue
+    store: EventStore
+    registry: Registry
+    redis: "Redis"
+    reads: Reads
+    projected: Projected
+    checks: dict[str, Check]
+    partitions: int
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A gateway whose tasks are running."""
+
+    app: App
+    sender: Sender
+    outcomes: Outcomes
+
+    def stopping(self) -> None:
+        """Nobody is kept waiting for outcomes much longer."""
+        self.outcomes.stop()
+
+    async def drained(self) -> None:
+        """Until every command taken was confirmed or given up."""
+        await self.sender.drained()
+
+
+@asynccontextmanager
+async def running(ports: Ports) -> AsyncIterator[Gateway]:
+    """A gateway on these ports; its tasks end when this is left."""
+    memory = RedisMemory(ports.redis, ports.stack)
+    sender = Sender(ports.queue, ports.partitions, memory.mark)
+    claims = Combiner(memory.claim)
+    outcomes = Outcomes(ports.redis, ports.stack)
+    lookup = Lookup(memory, ports.store, ports.registry)
+    app = App(routes(ports, Poster(sender, claims, outcomes, lookup), lookup))
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(each.run()) for each in (sender, claims, outcomes)]
+        yield Gateway(app, sender, outcomes)
+        for task in running:
+            task.cancel()
+
+
+def routes(ports: Ports, poster: Poster, lookup: Lookup) -> list[Route]:
+    """Everything that can be asked of a gateway."""
+    preparer = Preparer(ports.registry)
+    commands = CommandRoutes(preparer, poster, LOCATIONS, now)
+    batch = BatchRoute(preparer, poster, now)
+    status = StatusRoute(lookup, poster.outcomes, ports.projected)
+    comments = CommentCommands(preparer, commands, now)
+    queries = CommentQueries(ports.reads, ports.store, ports.registry)
+    health = HealthRoutes(ports.checks)
+    described = DescriptionRoutes(ports.registry)
+    return [
+        Route("POST", "/pictures/{picture_id}/comments", comments.create),
+        Route("PATCH", "/comments/{comment_id}", comments.update),
+        Route("DELETE", "/comments/{comment_id}", comments.delete),
+        Route("POST", "/commands", commands.post),
+        Route("POST", "/commands/batch", batch.post),
+        Route("GET", "/commands/{command_id}", status.get),
+        Route("GET", "/pictures/{picture_id}/comments", queries.comments),
+        Route("GET", "/pictures/{picture_id}", queries.picture),
+        Route("GET", "/comments/{comment_id}", queries.comment),
+        Route("GET", "/comments/{comment_id}/history", queries.history),
+        Route("GET", "/healthz", health.live),
+        Route("GET", "/readyz", health.ready),
+        Route("GET", "/metrics", health.metrics),
+        Route("GET", "/openapi.json", described.openapi),
+        Route("GET", "/docs", described.page),
+    ]

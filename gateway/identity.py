@@ -1,0 +1,91 @@
+"""Who asks, under which id, and how long they would wait: what a command's headers say."""
+
+import os
+import re
+from typing import Final, NamedTuple
+
+from events.ids import MAX_VERSION, CommandId, is_command_id, is_id
+from gateway.problems import malformed
+from gateway.requests import Request
+
+ANONYMOUS: Final = "anonymous"
+MAX_WAIT: Final = 30.0
+_PREFER_WAIT: Final = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]{1,18})"?\s*(?=$|[,;])', re.IGNORECASE)
+_ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,18})"')
+_SECONDS: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,9})?(?:[eE]\+?[0-9]{1,2})?")
+_TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class Caller(NamedTuple):
+    """What a request says about its sender, beside the command itself."""
+
+    actor: str
+    key: CommandId | None
+    """The caller's own `Idempotency-Key`."""
+    wait: float
+    """Seconds the caller would wait for the outcome; 0 when it would not."""
+    expected_version: int | None
+    correlation_id: str
+    traceparent: str
+    tenant: str = ""
+
+
+def caller_of(request: Request) -> Caller:
+    """From the headers; Problem `malformed` when one is not what it should be."""
+    headers = request.headers
+    correlation, parent = trace_of(headers[b"traceparent"]) if b"traceparent" in headers else ("", "")
+    return Caller(
+        actor=actor_of(request) if b"headrace-actor" in headers else ANONYMOUS,
+        key=_key(request) if b"idempotency-key" in headers else None,
+        wait=_wait(request) if b"prefer" in headers else 0.0,
+        expected_version=_expected(request) if b"if-match" in headers else None,
+        correlation_id=correlation, traceparent=parent)
+
+
+def new_key() -> CommandId:
+    """For a command whose caller gave none."""
+    return CommandId(os.urandom(16).hex())
+
+
+def actor_of(request: Request) -> str:
+    """With auth off a caller is who it says it is."""
+    actor = request.header(b"headrace-actor")
+    if actor is None:
+        return ANONYMOUS
+    if not is_id(actor):
+        raise malformed("the header Headrace-Actor must be 1-128 of A-Za-z0-9._~-")
+    return actor
+
+
+def trace_of(header: bytes) -> tuple[str, str]:
+    """(trace id, traceparent) of a valid W3C `traceparent`; an invalid one is ignored, as its specification asks."""
+    given = header.decode("latin-1").strip()
+    match = _TRACEPARENT.fullmatch(given)
+    return (match[1], given) if match else ("", "")
+
+
+def seconds(text: str, most: float) -> float:
+    """A `wait` parameter, clamped."""
+    if not _SECONDS.fullmatch(text):
+        raise malformed("wait must be a number of seconds")
+    return min(float(text), most)
+
+
+def _key(request: Request) -> CommandId:
+    key = request.header(b"idempotency-key") or ""
+    if not is_command_id(key):
+        raise malformed("the header Idempotency-Key must be 1-128 of A-Za-z0-9._~:-")
+    return CommandId(key)
+
+
+def _wait(request: Request) -> float:
+    """RFC 7240: a preference that is not understood is ignored; of several, the first counts."""
+    match = _PREFER_WAIT.search(request.listed(b"prefer"))
+    return min(float(match[1]), MAX_WAIT) if match else 0.0
+
+
+def _expected(request: Request) -> int:
+    match = _ETAG.fullmatch(request.header(b"if-match") or "")
+    if match is None or int(match[1]) > MAX_VERSION:
+        raise malformed('the header If-Match must be one version in quotes: "3"')
+    return int(match[1])

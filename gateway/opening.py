@@ -1,0 +1,51 @@
+"""The real ports of a gateway: the only place that knows which adapter stands behind which."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
+
+from readmodel.reads import open_reads
+
+from events.dynamo_store import open_store
+from gateway.command_queue import SqsCommandQueue
+from gateway.composition import Gateway, Ports, running
+from gateway.redis_memory import RedisMemory
+from readmodel.domains import registry as registered
+from runtime.aws import aws_errors, open_aws
+from runtime.health import Check
+from runtime.redis_client import open_redis
+from runtime.settings import Settings
+from runtime.stack import load_stack, read_stack
+
+if TYPE_CHECKING:
+    from types_aiobotocore_sqs import SQSClient
+
+
+@asynccontextmanager
+async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
+    """The real thing. Raises ConfigurationError when settings and stack do not fit."""
+    registry = registered(settings)
+    async with AsyncExitStack() as opened:
+        aws = await opened.enter_async_context(open_aws(settings))
+        dynamodb, sqs = await aws.dynamodb(), await aws.sqs()
+        stack = await load_stack(dynamodb, settings)
+        store = await open_store(aws, stack, settings)
+        redis = await opened.enter_async_context(open_redis(settings))
+        reads = await opened.enter_async_context(open_reads(settings, store))
+        queue_url = stack.queues["commands"]
+
+        async def table() -> None:
+            await read_stack(dynamodb, settings)
+
+        checks: dict[str, Check] = {
+            "sqs": lambda: _queue_answers(sqs, queue_url), "dynamodb": table, "postgres": reads.check,
+            "redis": RedisMemory(redis, settings.stack).ping}
+        ports = Ports(
+            SqsCommandQueue(sqs, queue_url), store, registry, redis, reads, reads.projected, checks, stack.partitions,
+            settings.stack)
+        yield await opened.enter_async_context(running(ports))
+
+
+async def _queue_answers(sqs: "SQSClient", url: str) -> None:
+    with aws_errors():
+        await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])

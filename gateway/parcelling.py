@@ -1,0 +1,164 @@
+"""Which commands travel together and when. Pure: commands and answers go in, parcels come out; the time is an argument.
+
+Order: a partition's commands leave in the order in which they came, one parcel at a time; a parcel that is to be sent again is still
+the partition's one parcel, so nothing can overtake it. Bounds: bytes and count of everything not yet confirmed.
+
+When to send: at once after a quiet time. Under load, when nothing more came for a moment (`quiet`), when enough gathered to make full
+calls, or when the oldest waited `longest`; so the linger is nothing when idle and grows with the rate.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+from events.ids import Partition
+from events.parcel import LONER_BYTES, MAX_BYTES, OVERHEAD
+from runtime.errors import Retryable
+
+PARCELS_A_CALL: Final = 10
+BYTES_A_CALL: Final = 1_000_000
+MAX_WAITING_BYTES: Final = 32 * 1024 * 1024
+MAX_WAITING: Final = 100_000
+_T = TypeVar("_T")
+
+
+class BufferFull(Retryable):
+    """So much waits for SQS that a further command cannot be taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds, and commands for each partition that one call can carry."""
+
+    quiet: float = 0.005
+    longest: float = 0.25
+    enough: int = 100
+    """Commands in one call of ten parcels that are worth a call before it is quiet."""
+    few: int = 2
+    """After so small a call, nobody is made to wait for company."""
+
+
+@dataclass(slots=True, eq=False)
+class Parcel(Generic[_T]):
+    """What one message will hold; `items` are the caller's own handles, in order."""
+
+    partition: Partition
+    bodies: list[bytes] = field(default_factory=list)
+    items: list[_T] = field(default_factory=list)
+    size: int = OVERHEAD
+
+
+@dataclass(slots=True, eq=False)
+class _Lane(Generic[_T]):
+    """One partition: what waits, and whether a parcel of it is under way."""
+
+    waiting: deque[tuple[bytes, _T]] = field(default_factory=deque)
+    under_way: bool = False
+    since: float = 0.0
+    """When its oldest waiting command came."""
+
+
+class Parcelling(Generic[_T]):
+    """The buffer of one gateway."""
+
+    def __init__(self, partitions: int, pace: Pace = Pace()) -> None:
+        self._lanes: list[_Lane[_T]] = [_Lane() for _ in range(partitions)]
+        self._ready: dict[Partition, _Lane[_T]] = {}
+        """Lanes with something to send and nothing under way, in the order in which they became so."""
+        self._ready_count = 0
+        self._pace = pace
+        self._enough = pace.enough * -(-partitions // PARCELS_A_CALL)
+        self._last_arrival = self._last_taken_at = float("-inf")
+        self._last_taken = 0
+        self.count = 0
+        """Commands not yet confirmed or given up."""
+        self.bytes = 0
+
+    def add(self, partition: Partition, body: bytes, item: _T, now: float) -> None:
+        """Queue a command. Raises BufferFull."""
+        if self.count >= MAX_WAITING or self.bytes + len(body) > MAX_WAITING_BYTES:
+            raise BufferFull
+        lane = self._lanes[partition]
+        if not lane.waiting:
+            lane.since = now
+        lane.waiting.append((body, item))
+        if not lane.under_way:
+            self._ready_count += 1
+            self._ready[partition] = lane
+        self.count += 1
+        self.bytes += len(body)
+        self._last_arrival = now
+
+    def due(self, now: float) -> float | None:
+        """Seconds until something should be sent: 0 is now, None is not before something else happens."""
+        if not self._ready:
+            return None
+        if self._ready_count >= self._enough:
+            return 0.0
+        if self._last_taken <= self._pace.few or now - self._last_taken_at > self._pace.longest:
+            return 0.0
+        oldest = next(iter(self._ready.values())).since
+        return max(0.0, min(self._last_arrival + self._pace.quiet, oldest + self._pace.longest) - now)
+
+    def take(self, now: float) -> list[list[Parcel[_T]]]:
+        """Everything that may go now, as calls of at most ten parcels and a million bytes."""
+        calls: list[list[Parcel[_T]]] = []
+        call: list[Parcel[_T]] = []
+        size = 0
+        self._last_taken, self._last_taken_at = 0, now
+        for partition, lane in self._ready.items():
+            parcel = _fill(partition, lane.waiting)
+            lane.under_way = True
+            if call and (len(call) == PARCELS_A_CALL or size + parcel.size > BYTES_A_CALL):
+                calls.append(call)
+                call, size = [], 0
+            call.append(parcel)
+            size += parcel.size
+            self._last_taken += len(parcel.items)
+            lane.since = now
+        self._ready.clear()
+        self._ready_count = 0
+        return [*calls, call] if call else calls
+
+    def confirmed(self, parcel: Parcel[_T]) -> None:
+        """SQS has it: the partition's next parcel may go."""
+        self._forget(len(parcel.items), sum(map(len, parcel.bodies)))
+        lane = self._lanes[parcel.partition]
+        lane.under_way = False
+        if lane.waiting:
+            self._ready[parcel.partition] = lane
+            self._ready_count += len(lane.waiting)
+
+    def given_up(self, parcel: Parcel[_T]) -> list[_T]:
+        """It will not be sent again: everything gathered behind it is given up too, or it would overtake. All of them, in order."""
+        lane = self._lanes[parcel.partition]
+        behind = list(lane.waiting)
+        self._forget(len(parcel.items) + len(behind), sum(map(len, parcel.bodies)) + sum(len(body) for body, _ in behind))
+        lane.waiting.clear()
+        lane.under_way = False
+        return [*parcel.items, *(item for _, item in behind)]
+
+    def _forget(self, count: int, size: int) -> None:
+        self.count -= count
+        self.bytes -= size
+
+
+def _fill(partition: Partition, waiting: deque[tuple[bytes, _T]]) -> Parcel[_T]:
+    """As many from the front as fit; one over 64 KiB goes alone."""
+    parcel: Parcel[_T] = Parcel(partition)
+    while waiting and _fits(parcel, waiting[0][0]):
+        body, item = waiting.popleft()
+        parcel.bodies.append(body)
+        parcel.items.append(item)
+        parcel.size += len(body) + 1
+    return parcel
+
+
+def _fits(parcel: Parcel[_T], body: bytes) -> bool:
+    held: Sequence[bytes] = parcel.bodies
+    if not held:
+        return True
+    if len(body) > LONER_BYTES or len(held[0]) > LONER_BYTES:
+        return False
+    return parcel.size + len(body) + 1 <= MAX_BYTES

@@ -1,0 +1,150 @@
+"""uvicorn's HTTP protocol with the bounds it lacks: size and slowness of headers, number of connections, bodies nobody reads.
+
+What cannot even be parsed is answered here, as a problem like any other, and the connection closed.
+"""
+
+import asyncio
+import os
+import re
+from typing import Any, Final
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from gateway.problems import CONTENT_TYPE, Problem, later, phrase
+from runtime.metrics import HTTP
+
+HEADER_SECONDS: Final = 10.0
+MAX_HEADER_BYTES: Final = 64 * 1024
+LINGER_SECONDS: Final = 2.0
+LINGER_BYTES: Final = 4 * 1024 * 1024
+"""Of a body that was answered before it was read: swallowed, so that the caller sees the answer and not a reset."""
+_REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[^ ]*) HTTP/1\.[01]\r?\n")
+
+
+class GatewayProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    max_connections = 4096
+    header_seconds = HEADER_SECONDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._header_bytes = 0
+        self._in_headers = True
+        self._in_body = False
+        self._swallowed = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        if len(self.connections) > self.max_connections:
+            self._refuse(later("unavailable", "too many connections"))
+            return
+        self._arm(self.header_seconds, self._headers_late)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.transport.is_closing():
+            return
+        if self._in_body and self.cycle.response_complete:
+            self._swallowed += len(data)
+            if self._swallowed > LINGER_BYTES:
+                self.transport.close()
+                return
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserInvalidMethodError:
+            self._unknown_method(data)
+        except httptools.HttpParserError:
+            self.send_400_response("the request is not HTTP")
+        except httptools.HttpParserUpgrade:  # nothing to upgrade to: answered as it is; the parser is of no use after it
+            self.cycle.keep_alive = False
+        else:
+            if self._in_headers:
+                self._count_headers(len(data))
+
+    def _count_headers(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > MAX_HEADER_BYTES:
+            self._refuse(Problem("headers_too_large"))
+        elif self._timer is None and self._begun:
+            self._arm(self.header_seconds, self._headers_late)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_headers = self._begun = True
+        self._header_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        self._in_headers, self._in_body, self._begun = False, True, False
+        self._swallowed = 0
+        self._disarm()
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        self._disarm()
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._in_body and not self.transport.is_closing():
+            self._arm(LINGER_SECONDS, self.transport.close)
+
+    _begun = False
+    """Bytes of a request came, but not yet all its headers."""
+
+    def _headers_late(self) -> None:
+        self._timer = None
+        if self._begun:
+            self._refuse(Problem("request_timeout", "the headers came too slowly"))
+        else:
+            self.transport.close()
+
+    def _unknown_method(self, data: bytes) -> None:
+        """The parser knows a fixed list of methods; any other token is a method that is not allowed here."""
+        line = _REQUEST_LINE.match(data)
+        if line is None or line[1].upper() in (b"GET", b"POST"):
+            self.send_400_response("the request is not HTTP")
+            return
+        allow = self.config.app.allow(line[2].partition(b"?")[0])  # type: ignore[union-attr]
+        self._refuse(Problem("method_not_allowed", headers=((b"allow", allow),)) if allow else Problem("not_found"))
+
+    def send_400_response(self, msg: str) -> None:
+        self._refuse(Problem("malformed", msg))
+
+    def _refuse(self, problem: Problem) -> None:
+        """Answer without an application, unless an answer is already on its way, and close."""
+        self._disarm()
+        if self.transport.is_closing():
+            return
+        cycle: RequestResponseCycle | None = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.response_started:
+            HTTP.labels("", problem.status).inc()
+            self.transport.write(_raw(problem))
+        if cycle is not None:
+            cycle.disconnected = True  # whoever still works on it must not write any more
+            cycle.message_event.set()
+        self.transport.close()
+
+    def _arm(self, seconds: float, then: Any) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(seconds, then)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _raw(problem: Problem) -> bytes:
+    body = problem.body(os.urandom(16).hex())
+    headers = [
+        (b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body)), (b"connection", b"close"), *problem.headers]
+    head = b"HTTP/1.1 %d %s\r\n" % (problem.status, phrase(problem.status).encode())
+    return head + b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n" + body

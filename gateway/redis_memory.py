@@ -1,0 +1,112 @@
+"""What the gateway keeps in Redis, best effort: who holds an id, what was accepted, what became of it.
+
+Redis is never authoritative. Each method waits at most 50 ms and says so when Redis did not answer; while it keeps failing it is asked
+only once a second.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+
+import msgspec
+from redis.exceptions import RedisError
+
+from events.envelope import Command
+from events.outcome import OUTCOME, PENDING, Outcome, claim_key, command_key
+from runtime.logs import get
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+ANSWER_SECONDS: Final = 0.05
+KEPT_SECONDS: Final = 900
+PATIENCE: Final = 3
+"""Failures in a row after which Redis is left alone for a while."""
+ALONE_SECONDS: Final = 1.0
+_LOG: Final = get("redis_memory")
+_R = TypeVar("_R")
+
+
+class Known(NamedTuple):
+    """What Redis knows of a command id on a stream: by actor, an outcome, or None while it is pending."""
+
+    by_actor: dict[str, Outcome | None]
+    age: float
+    """Seconds since the entry was last written, as far as its expiry tells; 0 when there is none."""
+
+
+class RedisMemory:
+    """One process' access; `stack` prefixes every key."""
+
+    def __init__(self, client: "Redis", stack: str) -> None:
+        self._client, self._stack = client, stack
+        self._claims: Any = client.register_script(_script("claims.lua"))
+        self._marks: Any = client.register_script(_script("marks.lua"))
+        self._failures = 0
+        self._alone_until = 0.0
+
+    async def claim(self, commands: Sequence[Command]) -> list[str]:
+        """The fingerprint that holds each command's id; the command's own when Redis is away."""
+        keys = [claim_key(self._stack, each.stream, each.actor, each.id) for each in commands]
+        own = [each.fingerprint for each in commands]
+        held = await self._ask(lambda: self._claims(keys=keys, args=[KEPT_SECONDS, *own]))
+        return [each.decode() for each in held] if held is not None else list(own)
+
+    async def mark(self, commands: Sequence[Command]) -> None:
+        """Leave a mark for each accepted command."""
+        keys = [command_key(self._stack, each.stream, each.id) for each in commands]
+        arguments = [PENDING, KEPT_SECONDS, *(each.actor for each in commands)]
+        await self._ask(lambda: self._marks(keys=keys, args=arguments))
+
+    async def known(self, stream: str, command_id: str) -> Known | None:
+        """None when Redis did not answer."""
+        key = command_key(self._stack, stream, command_id)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.hgetall(key)
+        pipeline.pttl(key)
+        answer = await self._ask(pipeline.execute)
+        if answer is None:
+            return None
+        fields, left = answer
+        by_actor = {actor.decode(): _outcome(value) for actor, value in fields.items()}
+        return Known(by_actor, KEPT_SECONDS - left / 1000 if left > 0 else 0.0)
+
+    async def ping(self) -> None:
+        """Raises OSError or TimeoutError when Redis is away."""
+        try:
+            async with asyncio.timeout(1):
+                await self._client.ping()
+        except RedisError as wrong:
+            raise ConnectionError(type(wrong).__name__) from wrong
+
+    async def _ask(self, call: Callable[[], Awaitable[_R]]) -> _R | None:
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._alone_until:
+            return None
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                answer = await call()
+        except (RedisError, TimeoutError, OSError) as wrong:
+            self._failures += 1
+            if self._failures >= PATIENCE:
+                self._alone_until = loop.time() + ALONE_SECONDS
+            if self._failures <= PATIENCE:
+                _LOG.warning("redis did not answer", action="remember", error=type(wrong).__name__)
+            return None
+        self._failures = 0
+        return answer
+
+
+def _outcome(value: bytes) -> Outcome | None:
+    """None for a mark, and for what is not ours."""
+    if value == PENDING:
+        return None
+    try:
+        return OUTCOME.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _script(name: str) -> str:
+    return files("gateway").joinpath(name).read_text(encoding="utf-8")

@@ -1,0 +1,142 @@
+"""One HTTP request as handlers see it: headers, parameters and a body that is never read beyond its limit.
+
+A header or parameter that may stand once and stands twice is refused; so is a parameter that the route does not know.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from gateway.problems import Problem, malformed
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+MAX_BODY: Final = 256 * 1024
+MAX_HEADERS: Final = 100
+MAX_HEADER_BYTES: Final = 32 * 1024
+MAX_PARAMETERS: Final = 128
+READ_SECONDS: Final = 10.0
+SLOWEST: Final = 64 * 1024
+"""Bytes a second below which a body is too slow, after its first ten seconds."""
+CLOSE: Final = (b"connection", b"close")
+
+_ONCE: Final = frozenset({
+    b"authorization", b"content-encoding", b"content-length", b"content-type", b"headrace-actor", b"idempotency-key",
+    b"if-match", b"traceparent"})
+_CHARSET: Final = re.compile(r'charset\s*=\s*"?([^";\s]*)"?', re.IGNORECASE)
+
+
+class Disconnected(Exception):  # noqa: N818
+    """The caller went away before its request was complete: there is nobody to answer."""
+
+
+class Request:
+    """`headers` are by lower-case name, the last of a repeated one; those that may stand only once do."""
+
+    __slots__ = ("_receive", "headers", "parts", "raw_headers", "scope")
+
+    def __init__(self, scope: Scope, receive: Receive, parts: tuple[str, ...]) -> None:
+        self.scope, self._receive, self.parts = scope, receive, parts
+        """`parts` are the variable parts of the path, percent-decoded."""
+        self.raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
+        self.headers: dict[bytes, bytes] = dict(self.raw_headers)
+        if len(self.raw_headers) > MAX_HEADERS or sum(map(_size, self.raw_headers)) > MAX_HEADER_BYTES:
+            raise Problem("headers_too_large", headers=(CLOSE,))
+        if len(self.headers) != len(self.raw_headers):
+            self._no_repeats()
+
+    def _no_repeats(self) -> None:
+        seen: set[bytes] = set()
+        for name, _ in self.raw_headers:
+            if name in seen and name in _ONCE:
+                raise malformed(f"the header {name.decode('latin-1')} stands twice")
+            seen.add(name)
+
+    def header(self, name: bytes) -> str | None:
+        """A header's value, without blanks around it."""
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1").strip(" \t")
+
+    def listed(self, name: bytes) -> str:
+        """A list header that may be repeated, joined as RFC 9110 says."""
+        return ", ".join(value.decode("latin-1") for each, value in self.raw_headers if each == name)
+
+    def parameters(self, *, once: Iterable[str] = (), many: Iterable[str] = ()) -> dict[str, list[str]]:
+        """The query's parameters; Problem when one is unknown, or repeated without leave."""
+        query: bytes = self.scope.get("query_string", b"")
+        found: dict[str, list[str]] = {}
+        if not query:
+            return found
+        try:
+            pairs = parse_qsl(
+                query.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict",
+                max_num_fields=MAX_PARAMETERS)
+        except ValueError:
+            raise malformed("the query string is not well formed") from None
+        for name, value in pairs:
+            if name not in once and name not in many:
+                raise malformed(f"unknown query parameter {name[:64]!r}")
+            found.setdefault(name, []).append(value)
+        for name in once:
+            if len(found.get(name, ())) > 1:
+                raise malformed(f"the query parameter {name} stands twice")
+        return found
+
+    async def body(self, content_types: tuple[bytes, ...] = (b"application/json",), limit: int = MAX_BODY) -> bytes:
+        """The whole body. Problems: 415, 413 (at once when announced), 408."""
+        self._check_kind(content_types)
+        announced = self.headers.get(b"content-length")
+        if announced is not None and (not announced.isdigit() or len(announced) > 19 or int(announced) > limit):
+            raise too_large(limit)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with asyncio.timeout_at(started + READ_SECONDS) as deadline:
+                message = await self._next()
+                if not message.get("more_body"):
+                    whole: bytes = message.get("body", b"")
+                    return whole if len(whole) <= limit else self._over(limit)
+                body = bytearray(message.get("body", b""))
+                while message.get("more_body"):
+                    if len(body) > limit:
+                        self._over(limit)
+                    deadline.reschedule(started + READ_SECONDS + len(body) / SLOWEST)
+                    message = await self._next()
+                    body += message.get("body", b"")
+        except TimeoutError:
+            raise Problem("request_timeout", "the body came too slowly", headers=(CLOSE,)) from None
+        return bytes(body) if len(body) <= limit else self._over(limit)
+
+    async def _next(self) -> Message:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
+        return message
+
+    def _over(self, limit: int) -> bytes:
+        raise too_large(limit)
+
+    def _check_kind(self, content_types: tuple[bytes, ...]) -> None:
+        given = self.headers.get(b"content-type", b"")
+        if given not in content_types:
+            kind, _, rest = given.partition(b";")
+            charset = _CHARSET.search(rest.decode("latin-1"))
+            if kind.strip().lower() not in content_types or (charset and charset[1].lower() not in ("utf-8", "utf8")):
+                expected = content_types[0].decode()
+                raise Problem("unsupported_media_type", f"the body must be {expected} in UTF-8")
+        encoding = self.headers.get(b"content-encoding", b"identity")
+        if encoding.strip().lower() not in (b"identity", b""):
+            raise Problem("unsupported_media_type", "the body must not be compressed")
+
+
+def too_large(limit: int) -> Problem:
+    return Problem("too_large", f"the body may be at most {limit} bytes")
+
+
+def _size(header: tuple[bytes, bytes]) -> int:
+    return len(header[0]) + len(header[1]) + 4  # ": " and the line's end
