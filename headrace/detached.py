@@ -8,12 +8,10 @@ from asyncio.subprocess import DEVNULL, Process
 from pathlib import Path
 from typing import Final, TextIO
 
-import msgspec
-
 from headrace.errors import StackFailed
 from headrace.local import state
 from headrace.local.roles import our_command
-from headrace.status import look
+from headrace.status import print_status
 
 _SECONDS: Final = 900.0  # a first use installs the emulator
 
@@ -39,7 +37,7 @@ async def run_detached(arguments: Namespace, folder: Path) -> int:
         sys.stderr.write(_last_line(log))
         return code or 1
     if arguments.json:
-        print(msgspec.json.encode(await look(folder)).decode())
+        await print_status(folder)
     return 0
 
 

@@ -12,6 +12,7 @@ import msgspec
 from headrace.local import state
 from headrace.local.environment import merged
 from headrace.local.probes import answers
+from headrace.local.roles import our_command
 
 if TYPE_CHECKING:
     from headrace.observe import Observed
@@ -79,6 +80,14 @@ async def look(folder: Path) -> Status | None:
         phase=stack.phase,
         outside=stack.outside,
     )
+
+
+async def print_status(folder: Path) -> None:
+    """`status --json` of a stack that this process brought up. A process of its own: AWS's libraries take their keys from
+    the environment, and ours must keep the caller's for the roles."""
+    sys.stdout.flush()
+    process = await asyncio.create_subprocess_exec(*our_command("status", "--json", "--state", str(folder)))
+    await process.wait()
 
 
 def exit_code(status: Status | None) -> int:

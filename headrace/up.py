@@ -9,8 +9,6 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
-import msgspec
-
 from headrace.announcer import Announcer
 from headrace.detached import run_detached
 from headrace.errors import StackFailed, WrongUse
@@ -18,7 +16,7 @@ from headrace.local import backends, localstack, state
 from headrace.local.backends import Choice
 from headrace.local.ports import gateway_port
 from headrace.local.stack import Plan, Supervisor
-from headrace.status import look
+from headrace.status import print_status
 from runtime.errors import Fatal
 from runtime.lifecycle import stop_on_signals
 
@@ -56,7 +54,7 @@ async def _up(arguments: Namespace, folder: Path, port: int, say: Announcer) -> 
             say(f"ready: http://127.0.0.1:{port}  (Ctrl-C or `headrace down` ends it)")
             say.close()
             if arguments.json:
-                print(msgspec.json.encode(await look(folder)).decode(), flush=True)
+                await print_status(folder)
 
         await supervise(plan, say, stop, ready)
     say("down: no process is left")

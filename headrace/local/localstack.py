@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import tarfile
 from pathlib import Path
 from typing import Final
@@ -63,6 +64,7 @@ async def prepare(state: Path, log: Path, say: Say) -> Program:
         url=url,
         probe=f"{url}/_localstack/health",
         log=log,
+        stop_signal=signal.SIGKILL,  # it has nothing to save, and would first wait for its clients to go
         folder=work,  # not the checkout: LocalStack's dependencies import packages that are named as ours are
         environment={
             "PATH": os.environ.get("PATH", os.defpath),

@@ -1,6 +1,7 @@
 """MiniStack: a small AWS in pure Python, ready in a second. Its state is in memory."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,7 @@ async def prepare(state: Path, log: Path, say: Say) -> Program:
         url=url,
         probe=f"{url}/_ministack/health",
         log=log,
+        stop_signal=signal.SIGKILL,  # it has nothing to save, and would first wait for its clients to go
         folder=work,
         environment={
             "PATH": os.environ.get("PATH", os.defpath),

@@ -62,6 +62,7 @@ class Supervisor:
                     self._enter("ready")
                     await ready()
                     await stop.wait()
+                self._say("draining")
                 self._enter("draining")
                 await self._drain()
         finally:
