@@ -6,8 +6,8 @@ waiter time and nothing else: it looks again at its deadline, and every so often
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -32,17 +32,20 @@ class Awaited:
 
     def __init__(self, notices: "Notices", wanted: Mapping[StreamId, int]) -> None:
         self._notices = notices
-        self.open = dict(wanted)
+        self._open = dict(wanted)
         self._event = asyncio.Event()
 
     def told(self, stream: StreamId, version: int) -> None:
-        if version >= self.open.get(stream, 0):
-            self.open.pop(stream, None)
-        if not self.open:
+        if version >= self._open.get(stream, 0):
+            self._open.pop(stream, None)
+        if not self._open:
             self._event.set()
 
-    async def wait(self, seconds: float) -> None:
-        """Until all of them were told of, or `seconds` are over, or sooner when nobody can be told."""
+    async def wait_for(self, rest: Collection[StreamId], seconds: float) -> None:
+        """Until all of `rest` were told of since this was entered, or `seconds` are over, or sooner when nobody can be told."""
+        self._open = {stream: version for stream, version in self._open.items() if stream in rest}
+        if not self._open:
+            return
         if not self._notices.listening:
             seconds = min(seconds, DEAF_SECONDS)
         try:
@@ -107,3 +110,15 @@ class Notices:
                 self.listening = True
                 if message is not None:
                     self.tell(message["data"])
+
+
+@asynccontextmanager
+async def listening(notices: Notices) -> AsyncIterator[Notices]:
+    """Listen while inside."""
+    task = asyncio.create_task(notices.listen())
+    try:
+        yield notices
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

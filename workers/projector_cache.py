@@ -1,0 +1,113 @@
+"""The projector "cache": what Redis holds follows PostgreSQL. `headrace run projector-cache`.
+
+It writes nothing that nobody asked for and nothing that PostgreSQL does not have yet: commits that the projector "rds" has not
+applied are waited for, and left on the queue when that takes too long. Redis away: the batch comes again; queries go on from
+PostgreSQL.
+"""
+
+from asyncio import Event, get_running_loop
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from time import perf_counter
+from typing import TYPE_CHECKING, Final
+
+from events.ids import StreamId, Version
+from events.outcome import projected_channel
+from readmodel.cache import PATIENT_SECONDS, Cache
+from readmodel.control import CACHE, READ_MODEL
+from readmodel.database import REFRESHING, check_database, open_database
+from readmodel.domains import registry
+from readmodel.notices import Notices, listening
+from readmodel.refreshing import Refresher
+from readmodel.schema import verify
+from runtime import logs
+from runtime.aws import open_aws
+from runtime.metrics import COMMITS, HOP_SECONDS
+from runtime.redis_client import open_redis
+from runtime.settings import Settings, require
+from runtime.stack import load_stack
+from workers.consumer import Delivery, Handled, consume, open_queue
+from workers.process import Ready, run_role
+from workers.projecting import Opened, open_deliveries, tell
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+LANES: Final = 4
+WAIT_SECONDS: Final = 3.0
+"""For PostgreSQL to have a commit; then it is left on the queue."""
+_LOG: Final = logs.get("projector_cache")
+
+
+class CacheProjector:
+    """`handle` is the consumer loop's handler."""
+
+    def __init__(self, refresher: Refresher, notices: Notices, client: "Redis", stack: str) -> None:
+        self._refresher, self._notices = refresher, notices
+        self._client, self._stack = client, stack
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
+        """What is done when this returns was in PostgreSQL, and Redis holds nothing older."""
+        began = perf_counter()
+        opened = open_deliveries(deliveries)
+        wanted = _wanted(opened)
+        rest = await self._follow(wanted)
+        await tell(self._client, self._stack, CACHE, {stream: version for stream, version in wanted.items() if stream not in rest})
+        for verdict, count in (("apply", len(wanted) - len(rest)), ("gap", len(rest))):
+            COMMITS.labels("cache", verdict).inc(count)
+        HOP_SECONDS.labels("cache").observe(perf_counter() - began)
+        _LOG.info("batch followed", action="follow", commits=len(opened.commits), streams=len(wanted), not_yet=len(rest))
+        return opened.handled(deliveries, rest)
+
+    async def _follow(self, wanted: dict[StreamId, Version]) -> dict[StreamId, Version]:
+        """Refresh what PostgreSQL has, as it gets there. Returns the streams it did not get to in time."""
+        rest = wanted
+        deadline = get_running_loop().time() + WAIT_SECONDS
+        while rest:
+            with self._notices.expecting(rest) as awaited:
+                reached = await self._refresher.reached(list(rest))
+                passed = {stream: reached[stream] for stream, version in rest.items() if reached[stream].passed(version)}
+                if passed:
+                    await self._refresher.refresh(passed)
+                rest = {stream: version for stream, version in rest.items() if stream not in passed}
+                left = deadline - get_running_loop().time()
+                if left <= 0:
+                    break
+                if rest:
+                    await awaited.wait_for(rest, left)
+        return rest
+
+
+def _wanted(opened: Opened) -> dict[StreamId, Version]:
+    """The highest version spoken of, by stream."""
+    wanted: dict[StreamId, Version] = {}
+    for each in opened.commits:
+        wanted[each.stream] = max(each.last, wanted.get(each.stream, each.last))
+    for stub in opened.stubs:
+        wanted[stub.stream] = max(stub.last, wanted.get(stub.stream, stub.last))
+    return wanted
+
+
+def main(settings: Settings) -> int:
+    """Exit code of the process."""
+    return run_role(settings, "projector-cache", _serve)
+
+
+async def _serve(settings: Settings, stop: Event, ready: Ready) -> None:
+    require(settings, "database_url", "redis_url")
+    domains = registry(settings)
+    async with AsyncExitStack() as stack:
+        aws = await stack.enter_async_context(open_aws(settings))
+        facts = await load_stack(await aws.dynamodb(), settings)
+        database = await stack.enter_async_context(open_database(settings, REFRESHING))
+        await verify(database.engine, domains)
+        client = await stack.enter_async_context(open_redis(settings))
+        cache = Cache(client, settings.stack, database.generation, PATIENT_SECONDS)
+        channel = projected_channel(settings.stack, READ_MODEL)
+        notices = await stack.enter_async_context(
+            listening(Notices(await stack.enter_async_context(open_redis(settings)), channel)))
+        queue = await open_queue(aws, facts, "cache", settings)
+        projector = CacheProjector(Refresher(database, cache, domains), notices, client, settings.stack)
+        checks = {"sqs": queue.check, "redis": cache.check, "postgres": lambda: check_database(database)}
+        await stack.enter_async_context(ready.listening(checks))
+        await consume(queue, projector.handle, stop, LANES)
