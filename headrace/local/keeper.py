@@ -42,12 +42,12 @@ class Keeper:
         clock = asyncio.get_running_loop().time
         try:
             while not self._stop.is_set():
-                self.ready.clear()
                 born = clock()
                 code = await self._live()
                 if self._stop.is_set():
                     return
                 unready = 0 if self.ready.is_set() else unready + 1
+                self.ready.clear()
                 streak = 1 if clock() - born > _LASTING_SECONDS else streak + 1
                 if not await self._again(code, unready, streak):
                     return
@@ -55,7 +55,7 @@ class Keeper:
             self._ended.set()
 
     async def until_ready(self) -> None:
-        """Wait for the first readiness. Raises StackFailed when it takes too long."""
+        """Wait until this life, or the next, is ready. Raises StackFailed when it takes too long."""
         try:
             async with asyncio.timeout(self.program.start_seconds):
                 await self.ready.wait()

@@ -84,6 +84,8 @@ class Supervisor:
         async with asyncio.TaskGroup() as starting:
             for spec in self._plan.roles:
                 starting.create_task(self._role(lives, spec))
+        for keeper in (*self._servers, *self._roles):  # one may have died while others were still starting
+            await keeper.until_ready()
 
     async def _aws(self, lives: asyncio.TaskGroup) -> str:
         choice = self._plan.choice
