@@ -88,14 +88,7 @@ class Leases:
             try:
                 await self._dynamodb.put_item(
                     TableName=self._table,
-                    Item={
-                        "id": {"S": row.key},
-                        "lease_owner": {"S": owner},
-                        "lease_counter": {"N": str(row.counter + 1)},
-                        "lease_epoch": {"N": str(epoch)},
-                        "checkpoint": {"S": progress.sequence},
-                        "shard_ended": {"BOOL": progress.ended},
-                    },
+                    Item=_item(Row(row.key, owner, row.counter + 1, epoch, progress)),
                     ConditionExpression="attribute_not_exists(id) OR (lease_counter = :counter AND lease_epoch = :epoch)",
                     ExpressionAttributeValues={":counter": {"N": str(row.counter)}, ":epoch": {"N": str(row.epoch)}},
                 )
@@ -106,6 +99,18 @@ class Leases:
         return Row(row.key, owner, row.counter + 1, epoch, progress, sent + self.seconds)
 
 
+def _item(row: Row) -> dict[str, Any]:
+    """A storage format. No checkpoint yet: no attribute, since some stores refuse an empty string."""
+    item: dict[str, Any] = {
+        "id": {"S": row.key},
+        "lease_owner": {"S": row.owner},
+        "lease_counter": {"N": str(row.counter)},
+        "lease_epoch": {"N": str(row.epoch)},
+        "shard_ended": {"BOOL": row.progress.ended},
+    }
+    return item | ({"checkpoint": {"S": row.progress.sequence}} if row.progress.sequence else {})
+
+
 def _row(key: str, item: dict[str, Any]) -> Row:
     try:
         return Row(
@@ -113,7 +118,7 @@ def _row(key: str, item: dict[str, Any]) -> Row:
             item["lease_owner"]["S"],
             int(item["lease_counter"]["N"]),
             int(item["lease_epoch"]["N"]),
-            Progress(item["checkpoint"]["S"], bool(item["shard_ended"]["BOOL"])),
+            Progress(item.get("checkpoint", {"S": ""})["S"], bool(item["shard_ended"]["BOOL"])),
         )
     except (KeyError, TypeError, ValueError) as wrong:
         raise ConfigurationError([f"the control table's row {key} is not a lease of ours"]) from wrong
