@@ -22,6 +22,9 @@ from runtime.times import Micros
 
 MAX_COMMIT_BYTES: Final = 200 * 1024
 """Of the events' JSON. DynamoDB takes 400 KB an item, SNS 256 KiB a publish: a commit must fit both with its envelope."""
+MAX_SETTLED_BYTES: Final = 160 * 1024
+"""Of what a commit tells of commands without effect: with full events it still fits DynamoDB's 400 KB."""
+MAX_DETAIL: Final = 500
 
 
 @dataclass(slots=True)
@@ -58,8 +61,21 @@ class Draft:
             last=self.version,
             previous=self.previous,
             events=Raw(b"[" + b",".join(self.events) + b"]"),
-            settled=tuple(self.settled.values()),
+            settled=self.carried(),
         )
+
+    def carried(self) -> tuple[Settled, ...]:
+        """The settled commands that the commit tells of: all, or the newest when there are more than an item takes.
+
+        The others are forgotten as if they had fallen out of the window; only their own redelivery would be decided anew.
+        """
+        room, kept = MAX_SETTLED_BYTES, []
+        for each in reversed(self.settled.values()):
+            room -= len(ENCODER.encode(each)) + 1
+            if room < 0 or len(kept) == WINDOW:
+                break
+            kept.append(each)
+        return tuple(reversed(kept))
 
 
 def decide(history: History, commands: Sequence[Command], registry: Registry, *, full: bool = False) -> Draft:
@@ -86,7 +102,7 @@ def confirm(history: History, draft: Draft, window: int | None = WINDOW) -> None
     `window` is the one the history was read with: a full one must stay full.
     """
     if draft.events:
-        history.remember_settled(draft.settled.values(), draft.at, window)
+        history.remember_settled(draft.carried(), draft.at, window)
         for identity, seen in draft.acted:
             history.remember(identity, seen, window)
         history.commit_first = Version(draft.base + 1)
@@ -94,6 +110,8 @@ def confirm(history: History, draft: Draft, window: int | None = WINDOW) -> None
         history.unsettled.clear()
     else:
         history.unsettled.update(draft.settled)
+        for identity in list(history.unsettled)[:-WINDOW]:
+            del history.unsettled[identity]
 
 
 def _repeat(command: Command, seen: Seen) -> Outcome:
@@ -146,7 +164,7 @@ def _ask(draft: Draft, history: History, command: Command, registry: Registry, a
     try:
         asked = msgspec.json.decode(command.data, type=kind.schema)
     except (msgspec.ValidationError, msgspec.DecodeError) as wrong:
-        raise Rejected("malformed", str(wrong)) from wrong
+        raise Rejected("malformed", str(wrong)[:MAX_DETAIL]) from wrong
     return history.decider.decide(asked, draft.state, Context(command.actor, at))
 
 
