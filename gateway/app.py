@@ -8,7 +8,7 @@ from typing import Final
 from gateway.answers import Answer, Stream
 from gateway.identity import trace_of
 from gateway.problems import CONTENT_TYPE, Problem, later
-from gateway.requests import Disconnected, Receive, Request, Scope, Send
+from gateway.requests import READ_SECONDS, Disconnected, Receive, Request, Scope, Send
 from gateway.routing import Handler, Route, Table
 from readmodel.errors import NotYet, StreamParked
 from runtime.errors import Rejected, Retryable
@@ -20,10 +20,10 @@ _LOG: Final = get("http")
 
 
 class App:
-    """Callable as ASGI 3."""
+    """Callable as ASGI 3. `read_seconds` is for a body to begin to come; see `requests` for how slow it may be."""
 
-    def __init__(self, routes: Sequence[Route]) -> None:
-        self._table = Table(routes)
+    def __init__(self, routes: Sequence[Route], read_seconds: float = READ_SECONDS) -> None:
+        self._table, self._read_seconds = Table(routes), read_seconds
         self._counted = {(route.path, 202): HTTP.labels(route.path, 202) for route in routes}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +49,7 @@ class App:
         if found is None:
             return place.path, _answer_of(Problem("method_not_allowed", headers=((b"allow", place.allow),)), scope)
         try:
-            return place.path, await _handled(found[0], Request(scope, receive, parts + found[1]))
+            return place.path, await _handled(found[0], Request(scope, receive, parts + found[1], self._read_seconds))
         except Disconnected:
             return place.path, None
         except Problem as problem:

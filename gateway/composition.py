@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from events.domain import Registry
 from events.store import EventStore
@@ -18,17 +17,14 @@ from gateway.comments.queries import CommentQueries, Reads
 from gateway.describing import DescriptionRoutes
 from gateway.health import HealthRoutes
 from gateway.lookup import Lookup
-from gateway.outcomes import Outcomes
+from gateway.memory import Memory
+from gateway.outcomes import Notices, Outcomes
 from gateway.posting import Poster
 from gateway.preparing import Preparer
-from gateway.redis_memory import RedisMemory
 from gateway.routing import Route
 from gateway.sender import Sender
 from runtime.health import Check
 from runtime.times import now
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +34,12 @@ class Ports:
     queue: CommandQueue
     store: EventStore
     registry: Registry
-    redis: "Redis"
+    memory: Memory
+    notices: Notices
     reads: Reads
     projected: Projected
     checks: dict[str, Check]
     partitions: int
-    stack: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +62,10 @@ class Gateway:
 @asynccontextmanager
 async def running(ports: Ports) -> AsyncIterator[Gateway]:
     """A gateway on these ports; its tasks end when this is left."""
-    memory = RedisMemory(ports.redis, ports.stack)
-    sender = Sender(ports.queue, ports.partitions, memory.mark)
-    claims = Combiner(memory.claim)
-    outcomes = Outcomes(ports.redis, ports.stack)
-    lookup = Lookup(memory, ports.store, ports.registry)
+    sender = Sender(ports.queue, ports.partitions, ports.memory.mark)
+    claims = Combiner(ports.memory.claim)
+    outcomes = Outcomes(ports.notices)
+    lookup = Lookup(ports.memory, ports.store, ports.registry)
     app = App(routes(ports, Poster(sender, claims, outcomes, lookup), lookup))
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(each.run()) for each in (sender, claims, outcomes)]

@@ -7,7 +7,7 @@ from events.history import History, Seen
 from events.ids import StreamId
 from events.outcome import Outcome, Status
 from events.store import EventStore
-from gateway.redis_memory import Known, RedisMemory
+from gateway.memory import Known, Memory
 from runtime.errors import HeadraceError, Retryable
 
 YOUNG_SECONDS: Final = 2.0
@@ -28,7 +28,7 @@ class Found(NamedTuple):
 class Lookup:
     """Reads only; see `find`."""
 
-    def __init__(self, memory: RedisMemory, store: EventStore, registry: Registry) -> None:
+    def __init__(self, memory: Memory, store: EventStore, registry: Registry) -> None:
         self._memory, self._store, self._registry = memory, store, registry
 
     async def find(self, stream: StreamId, actor: str, command_id: str) -> Found | None:

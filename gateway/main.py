@@ -7,7 +7,8 @@ from typing import Final
 import uvloop
 
 from gateway.opening import open_gateway
-from gateway.server import serving
+from gateway.protocol import Bounds
+from gateway.server import possible_connections, serving
 from runtime import logs
 from runtime.errors import ConfigurationError, HeadraceError
 from runtime.lifecycle import stop_on_signals
@@ -33,7 +34,9 @@ def main(settings: Settings) -> int:
 
 async def _until_stopped(settings: Settings) -> None:
     async with stop_on_signals() as stop, open_gateway(settings) as gateway:
-        async with serving(gateway.app, settings.bind_address(), gateway.stopping) as port:
+        async with serving(
+            gateway.app, settings.bind_address(), gateway.stopping, Bounds(possible_connections()),
+        ) as port:
             _LOG.info("listening", action="start", port=port)
             await stop.wait()
         try:

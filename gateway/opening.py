@@ -4,13 +4,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from readmodel.reads import open_reads
-
 from events.dynamo_store import open_store
 from gateway.command_queue import SqsCommandQueue
 from gateway.composition import Gateway, Ports, running
 from gateway.redis_memory import RedisMemory
+from gateway.subscription import RedisNotices
 from readmodel.domains import registry as registered
+from readmodel.reads import open_reads
 from runtime.aws import aws_errors, open_aws
 from runtime.health import Check
 from runtime.redis_client import open_redis
@@ -37,12 +37,13 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         async def table() -> None:
             await read_stack(dynamodb, settings)
 
+        memory = RedisMemory(redis, settings.stack)
         checks: dict[str, Check] = {
             "sqs": lambda: _queue_answers(sqs, queue_url), "dynamodb": table, "postgres": reads.check,
-            "redis": RedisMemory(redis, settings.stack).ping}
+            "redis": memory.ping}
         ports = Ports(
-            SqsCommandQueue(sqs, queue_url), store, registry, redis, reads, reads.projected, checks, stack.partitions,
-            settings.stack)
+            SqsCommandQueue(sqs, queue_url), store, registry, memory, RedisNotices(redis, settings.stack), reads,
+            reads.projected, checks, stack.partitions)
         yield await opened.enter_async_context(running(ports))
 
 

@@ -8,17 +8,13 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import msgspec
-from redis.exceptions import RedisError
 
-from events.outcome import NOTICES, Notice, Outcome, outcomes_channel
+from events.outcome import NOTICES, Notice, Outcome
 from runtime.lifecycle import backoff
 from runtime.logs import get
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 Look = Callable[[], Awaitable[Outcome | None]]
 Key = tuple[str, str, str]
@@ -27,10 +23,17 @@ Key = tuple[str, str, str]
 LOOK_SECONDS: Final = 1.0
 """Between two looks of one waiter while there is no subscription."""
 LOOKS_AT_ONCE: Final = 8
-SILENCE_SECONDS: Final = 5.0
 GRACE_SECONDS: Final = 5.0
 """How long those who wait go on waiting when the process is told to stop."""
 _LOG: Final = get("outcomes")
+
+
+class Notices(Protocol):
+    """Where the workers' notices come from."""
+
+    async def listen(self, receive: Callable[[bytes], None], listening: Callable[[], None]) -> None:
+        """Calls `listening` once nothing published later can be missed, then `receive` with every message. Raises OSError."""
+        ...
 
 
 class Waiter:
@@ -61,12 +64,17 @@ class Waiter:
 class Outcomes:
     """The waiters of one gateway. `run` in a task of its own until cancelled."""
 
-    def __init__(self, client: "Redis", stack: str) -> None:
-        self._client, self._channel = client, outcomes_channel(stack)
+    def __init__(self, notices: Notices) -> None:
+        self._notices = notices
         self._waiters: dict[Key, set[Waiter]] = {}
         self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._ends = float("inf")
         self.subscribed = False
+
+    @property
+    def waiting(self) -> int:
+        """Commands somebody waits for."""
+        return len(self._waiters)
 
     @contextmanager
     def expecting(self, key: Key, fingerprint: str = "") -> Iterator[Waiter]:
@@ -108,9 +116,9 @@ class Outcomes:
         async with self._looks:
             return await look()
 
-    def stop(self) -> None:
-        """No one waits much longer: the process is about to end."""
-        self._ends = asyncio.get_running_loop().time() + GRACE_SECONDS
+    def stop(self, grace: float = GRACE_SECONDS) -> None:
+        """No one waits longer than `grace` seconds from now: the process is about to end."""
+        self._ends = asyncio.get_running_loop().time() + grace
         self._stir()
 
     def receive(self, message: bytes) -> None:
@@ -135,36 +143,20 @@ class Outcomes:
             for waiter in waiters:
                 waiter.stir()
 
+    def _listening(self) -> None:
+        self.subscribed = True
+        self._stir()  # what was told until now passed us by
+
     async def run(self) -> None:
         """Listen for ever; a lost subscription is taken up again with backoff."""
         attempt = 0
         while True:
             try:
-                await self._listen()
-            except (RedisError, OSError, TimeoutError) as wrong:
+                await self._notices.listen(self.receive, self._listening)
+            except OSError as wrong:
                 attempt = 1 if self.subscribed else attempt + 1
                 if attempt == 1:
                     _LOG.warning("subscription lost", action="subscribe", error=type(wrong).__name__)
             self.subscribed = False
             self._stir()
             await asyncio.sleep(backoff(attempt, random.random(), most=2.0))  # noqa: S311 - jitter
-
-    async def _listen(self) -> None:
-        """Until the subscription is lost; a connection that is silent is asked whether it still lives."""
-        async with self._client.pubsub() as subscription:
-            await subscription.subscribe(self._channel)
-            asked = False
-            while True:
-                message = await subscription.get_message(timeout=SILENCE_SECONDS)
-                if message is None:
-                    if asked:
-                        raise TimeoutError
-                    await subscription.ping()
-                    asked = True
-                    continue
-                asked = False
-                if message["type"] == "message":
-                    self.receive(message["data"])
-                elif message["type"] == "subscribe":
-                    self.subscribed = True
-                    self._stir()  # what was published until now passed us by

@@ -6,7 +6,7 @@ What cannot even be parsed is answered here, as a problem like any other, and th
 import asyncio
 import os
 import re
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -14,6 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from gateway.problems import CONTENT_TYPE, Problem, later, phrase
 from runtime.metrics import HTTP
 
+MAX_CONNECTIONS: Final = 4096
 HEADER_SECONDS: Final = 10.0
 MAX_HEADER_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 2.0
@@ -22,11 +23,22 @@ LINGER_BYTES: Final = 4 * 1024 * 1024
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[^ ]*) HTTP/1\.[01]\r?\n")
 
 
+class Bounds(NamedTuple):
+    """What a process may be told."""
+
+    connections: int = MAX_CONNECTIONS
+    header_seconds: float = HEADER_SECONDS
+
+
+BOUNDS: Final = Bounds()
+
+
 class GatewayProtocol(HttpToolsProtocol):
     """One connection."""
 
-    max_connections = 4096
-    header_seconds = HEADER_SECONDS
+    bounds = BOUNDS
+    _begun = False
+    """Bytes of a request came, but not yet all its headers."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -38,10 +50,10 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if len(self.connections) > self.max_connections:
+        if len(self.connections) > self.bounds.connections:
             self._refuse(later("unavailable", "too many connections"))
             return
-        self._arm(self.header_seconds, self._headers_late)
+        self._arm(self.bounds.header_seconds, self._headers_late)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
@@ -73,7 +85,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._header_bytes > MAX_HEADER_BYTES:
             self._refuse(Problem("headers_too_large"))
         elif self._timer is None and self._begun:
-            self._arm(self.header_seconds, self._headers_late)
+            self._arm(self.bounds.header_seconds, self._headers_late)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -95,9 +107,6 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._in_body and not self.transport.is_closing():
             self._arm(LINGER_SECONDS, self.transport.close)
-
-    _begun = False
-    """Bytes of a request came, but not yet all its headers."""
 
     def _headers_late(self) -> None:
         self._timer = None

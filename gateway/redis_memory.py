@@ -7,13 +7,14 @@ only once a second.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from redis.exceptions import RedisError
 
 from events.envelope import Command
 from events.outcome import OUTCOME, PENDING, Outcome, claim_key, command_key
+from gateway.memory import Known
 from runtime.logs import get
 
 if TYPE_CHECKING:
@@ -28,16 +29,8 @@ _LOG: Final = get("redis_memory")
 _R = TypeVar("_R")
 
 
-class Known(NamedTuple):
-    """What Redis knows of a command id on a stream: by actor, an outcome, or None while it is pending."""
-
-    by_actor: dict[str, Outcome | None]
-    age: float
-    """Seconds since the entry was last written, as far as its expiry tells; 0 when there is none."""
-
-
 class RedisMemory:
-    """One process' access; `stack` prefixes every key."""
+    """See gateway.memory.Memory; `stack` prefixes every key."""
 
     def __init__(self, client: "Redis", stack: str) -> None:
         self._client, self._stack = client, stack

@@ -38,10 +38,12 @@ class Disconnected(Exception):  # noqa: N818
 class Request:
     """`headers` are by lower-case name, the last of a repeated one; those that may stand only once do."""
 
-    __slots__ = ("_receive", "headers", "parts", "raw_headers", "scope")
+    __slots__ = ("_read_seconds", "_receive", "headers", "parts", "raw_headers", "scope")
 
-    def __init__(self, scope: Scope, receive: Receive, parts: tuple[str, ...]) -> None:
-        self.scope, self._receive, self.parts = scope, receive, parts
+    def __init__(
+        self, scope: Scope, receive: Receive, parts: tuple[str, ...], read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self.scope, self._receive, self.parts, self._read_seconds = scope, receive, parts, read_seconds
         """`parts` are the variable parts of the path, percent-decoded."""
         self.raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
         self.headers: dict[bytes, bytes] = dict(self.raw_headers)
@@ -96,7 +98,7 @@ class Request:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            async with asyncio.timeout_at(started + READ_SECONDS) as deadline:
+            async with asyncio.timeout_at(started + self._read_seconds) as deadline:
                 message = await self._next()
                 if not message.get("more_body"):
                     whole: bytes = message.get("body", b"")
@@ -105,7 +107,7 @@ class Request:
                 while message.get("more_body"):
                     if len(body) > limit:
                         self._over(limit)
-                    deadline.reschedule(started + READ_SECONDS + len(body) / SLOWEST)
+                    deadline.reschedule(started + self._read_seconds + len(body) / SLOWEST)
                     message = await self._next()
                     body += message.get("body", b"")
         except TimeoutError:

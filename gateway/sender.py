@@ -52,8 +52,8 @@ class _Outgoing:
 class Sender:
     """`add` from any request; `run` in a task of its own until cancelled; `drained` before that."""
 
-    def __init__(self, queue: CommandQueue, partitions: int, mark: Mark) -> None:
-        self._queue, self._partitions, self._mark = queue, partitions, mark
+    def __init__(self, queue: CommandQueue, partitions: int, mark: Mark, deadline: float = DEADLINE_SECONDS) -> None:
+        self._queue, self._partitions, self._mark, self._deadline = queue, partitions, mark, deadline
         self._plan: Parcelling[Waiting] = Parcelling(partitions)
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
@@ -69,6 +69,11 @@ class Sender:
         self._plan.add(partition, prepared.body, Waiting(command, confirmed), self._loop.time())
         self._news.set()
         return confirmed
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of all commands not yet confirmed."""
+        return self._plan.bytes
 
     async def drained(self) -> None:
         """Until nothing waits any more."""
@@ -113,7 +118,7 @@ class Sender:
         attempt = 0
         while left:
             attempt += 1
-            answers = await self._call(left, started + DEADLINE_SECONDS)
+            answers = await self._call(left, started + self._deadline)
             confirmed = [each.parcel for each, sent in zip(left, answers, strict=True) if sent is Sent.YES]
             self._give_up(each.parcel for each, sent in zip(left, answers, strict=True) if sent is Sent.NEVER)
             left = [each for each, sent in zip(left, answers, strict=True) if sent is Sent.AGAIN]
@@ -138,7 +143,7 @@ class Sender:
     async def _rest(self, attempt: int, started: float) -> bool:
         """Wait before the next attempt; False when there is no time for one."""
         pause = backoff(attempt, random.random())  # noqa: S311 - jitter
-        if self._loop.time() + pause >= started + DEADLINE_SECONDS:
+        if self._loop.time() + pause >= started + self._deadline:
             return False
         await asyncio.sleep(pause)
         return True

@@ -10,10 +10,9 @@ from typing import Any, Final
 import uvicorn
 
 from gateway.app import App
-from gateway.protocol import GatewayProtocol
+from gateway.protocol import BOUNDS, MAX_CONNECTIONS, Bounds, GatewayProtocol
 from runtime.errors import ConfigurationError
 
-MAX_CONNECTIONS: Final = 4096
 OWN_FILES: Final = 256
 """Descriptors kept for everything but callers."""
 ANSWER_SECONDS: Final = 15
@@ -26,10 +25,12 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: App, address: tuple[str, int], stopping: Callable[[], None] | None = None) -> AsyncIterator[int]:
+async def serving(
+    app: App, address: tuple[str, int], stopping: Callable[[], None] | None = None, bounds: Bounds = BOUNDS,
+) -> AsyncIterator[int]:
     """Serve while inside; the port. Leaving stops listening, says so to `stopping`, and waits for the answers under way."""
     listener = _listener(address)
-    protocol = type("Protocol", (GatewayProtocol,), {"max_connections": connections()})
+    protocol = type("Protocol", (GatewayProtocol,), {"bounds": bounds})
     application: Any = app
     config = uvicorn.Config(
         application, loop="none", http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
@@ -61,8 +62,8 @@ def _listener(address: tuple[str, int]) -> socket.socket:
     return listener
 
 
-def connections() -> int:
-    """As many as the process may open files for, up to a bound."""
+def possible_connections() -> int:
+    """As many as the process may open files for, up to a bound; the process' own limit is raised for them."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_CONNECTIONS + OWN_FILES
     allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)

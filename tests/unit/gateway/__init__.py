@@ -1,0 +1,1 @@
+"""What callers see, on stand-ins held in memory; `fakes` has them."""
