@@ -91,7 +91,7 @@ async def test_what_is_wrong_with_a_whole_batch(gateway: World, headers: dict[st
 
 async def test_outcomes_are_waited_for(gateway: World) -> None:
     posting = asyncio.create_task(batch(gateway, [create(number) for number in range(3)], prefer="wait=5"))
-    await until(lambda: len(gateway.queue.taken) < 3)
+    await until(lambda: len(gateway.queue.taken) == 3)
     for command in gateway.queue.taken:
         refused = Outcome(Status.REJECTED, Version(1), "comment_exists", "a comment with this id was created before")
         applied = Outcome(Status.APPLIED, Version(1))

@@ -22,7 +22,7 @@ def rejected(reason: str) -> Outcome:
 async def waiting(gateway: World, path: str, body: Any, outcome: Outcome, **headers: str) -> Any:
     """Post with `Prefer: wait`, and tell the outcome once the command is in the queue."""
     post = asyncio.create_task(gateway.post(path, body, {"prefer": "wait=5", **headers}))
-    await until(lambda: not gateway.queue.taken)
+    await until(lambda: gateway.queue.taken)
     gateway.notices.tell(gateway.queue.taken[0], outcome)
     return await post
 
@@ -111,7 +111,7 @@ async def test_not_known_in_time_is_pending(gateway: World) -> None:
 
 async def test_at_the_end_of_a_wait_the_gateway_looks_for_itself(gateway: World) -> None:
     post = asyncio.create_task(gateway.client.delete("/comments/c", headers={"prefer": "wait=1", "idempotency-key": "k"}))
-    await until(lambda: not gateway.queue.taken)
+    await until(lambda: gateway.queue.taken)
     gateway.memory.entries["comment-c", "k"] = {"anonymous": APPLIED}
     assert (await post).json()["version"] == 3
 
@@ -146,7 +146,7 @@ async def test_a_full_buffer_says_so(gateway: World) -> None:
     batch = "\n".join([line] * 400).encode()
     headers = {"content-type": "application/x-ndjson"}
     filling = [asyncio.ensure_future(gateway.client.post("/commands/batch", content=batch, headers=headers)) for _ in range(3)]
-    await until(lambda: gateway.gateway.sender.waiting_bytes < 32 * 1024 * 1024 - 50_000)
+    await until(lambda: gateway.gateway.sender.waiting_bytes >= 32 * 1024 * 1024 - 50_000)
     answer = await gateway.post("/pictures/p/comments", {"text": "\U0001f600" * 10_000})
     assert (answer.status_code, answer.json()["code"]) == (503, "buffer_full")
     assert int(answer.headers["retry-after"]) >= 1

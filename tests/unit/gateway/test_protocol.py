@@ -188,7 +188,7 @@ async def test_stopping_answers_what_is_under_way(gateway: World) -> None:
     async with serving(gateway.gateway.app, LOOPBACK, gateway.gateway.stopping) as port:
         reader, writer = await Raw(port, gateway).connect()
         writer.write((POST + 'content-length: 12\r\n\r\n{"text":"x"}').encode())
-        await until(lambda: not gateway.queue.calls)
+        await until(lambda: gateway.queue.calls)
         asyncio.get_running_loop().call_later(0.1, gateway.queue.open.set)
     assert (await answer_from(reader))[0] == 202
     writer.close()

@@ -56,7 +56,7 @@ async def test_confirmed_means_sqs_and_the_mark() -> None:
     marks.open.clear()
     async with running(queue, marks) as sender:
         confirmed = sender.add(prepared(1))
-        await until(lambda: not queue.taken)
+        await until(lambda: queue.taken)
         assert not confirmed.done()
         marks.open.set()
         await confirmed
@@ -69,7 +69,7 @@ async def test_commands_of_a_stream_leave_in_order_one_parcel_at_a_time() -> Non
     queue.open.clear()
     async with running(queue) as sender:
         first = sender.add(prepared(0))
-        await until(lambda: not queue.calls)
+        await until(lambda: queue.calls)
         rest = [sender.add(prepared(number)) for number in range(1, 500)]
         await asyncio.sleep(0)
         assert len(queue.calls) == 1
@@ -92,7 +92,7 @@ async def test_a_failed_entry_is_sent_again_as_it_was_and_before_anything_later(
     async with running(queue) as sender:
         others = [f"comment-{number}" for number in range(40)]
         waits = [sender.add(prepared(number, stream)) for number, stream in enumerate(others)]
-        await until(lambda: not failed)
+        await until(lambda: failed)
         waits += [sender.add(prepared(100 + number, stream)) for number, stream in enumerate(others)]
         await asyncio.gather(*waits)
     again = [message for call in queue.calls[1:] for message in call if message.dedup == failed[0].dedup]
@@ -131,7 +131,7 @@ async def test_what_is_given_up_takes_everything_behind_it_along(how: str) -> No
     queue.open.clear()
     async with running(queue) as sender:
         first = sender.add(prepared(1))
-        await until(lambda: not queue.calls)
+        await until(lambda: queue.calls)
         behind = [sender.add(prepared(number)) for number in range(2, 5)]
         queue.open.set()
         results = await asyncio.gather(first, *behind, return_exceptions=True)

@@ -95,7 +95,7 @@ async def test_without_redis_the_stream_answers_what_it_can(gateway: World) -> N
 async def test_a_wait_ends_with_the_notice(gateway: World) -> None:
     await create(gateway)
     asking = asyncio.create_task(status(gateway, wait="1e9"))
-    await until(lambda: not gateway.gateway.outcomes.waiting)
+    await until(lambda: gateway.gateway.outcomes.waiting)
     gateway.notices.tell(gateway.queue.taken[0], Outcome(Status.APPLIED, Version(1)))
     assert (await asking).json()["version"] == 1
 
@@ -108,7 +108,7 @@ async def test_a_wait_ends_in_time(gateway: World) -> None:
 async def test_a_wait_ends_soon_when_the_process_stops(gateway: World) -> None:
     await create(gateway)
     asking = asyncio.create_task(status(gateway, wait="30"))
-    await until(lambda: not gateway.gateway.outcomes.waiting)
+    await until(lambda: gateway.gateway.outcomes.waiting)
     gateway.gateway.outcomes.stop(grace=0.01)
     assert (await asking).json()["status"] == "pending"
 
