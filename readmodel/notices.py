@@ -46,7 +46,7 @@ class Awaited:
         self._open = {stream: version for stream, version in self._open.items() if stream in rest}
         if not self._open:
             return
-        if not self._notices.listening:
+        if not self._notices.ready.is_set():
             seconds = min(seconds, DEAF_SECONDS)
         try:
             async with asyncio.timeout(seconds):
@@ -61,7 +61,8 @@ class Notices:
     def __init__(self, client: "Redis", channel: str) -> None:
         self._client, self._channel = client, channel
         self._waiting: dict[StreamId, set[Awaited]] = {}
-        self.listening = False
+        self.ready = asyncio.Event()
+        """Set while the subscription stands."""
 
     @contextmanager
     def expecting(self, wanted: Mapping[StreamId, int]) -> Iterator[Awaited]:
@@ -97,18 +98,19 @@ class Notices:
             try:
                 await self._subscribed()
             except (redis.exceptions.RedisError, OSError) as wrong:
-                failures = 1 if self.listening else failures + 1
-                self.listening = False
+                failures = 1 if self.ready.is_set() else failures + 1
+                self.ready.clear()
                 _LOG.warning("not listening", action="listen", error=type(wrong).__name__, failures=failures)
                 await asyncio.sleep(backoff(failures, random.random()))  # noqa: S311 - jitter
 
     async def _subscribed(self) -> None:
-        async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
+        async with self._client.pubsub() as subscription:
             await subscription.subscribe(self._channel)
             while True:
                 message = await subscription.get_message(timeout=LISTEN_SECONDS)
-                self.listening = True
-                if message is not None:
+                if message is not None and message["type"] == "subscribe":
+                    self.ready.set()
+                elif message is not None:
                     self.tell(message["data"])
 
 

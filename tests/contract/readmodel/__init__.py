@@ -1,0 +1,1 @@
+"""The read model: what others rely on: JSON shapes, stored formats."""

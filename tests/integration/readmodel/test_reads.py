@@ -1,0 +1,269 @@
+"""Queries: the tier that answers, what a token promises, and that nothing stale is ever cached."""
+
+import asyncio
+import random
+from dataclasses import replace
+
+import pytest
+
+from events.comments.events import CommentUpdated
+from events.envelope import Commit
+from events.ids import StreamId, Token, Version
+from readmodel.answers import CommentView
+from readmodel.comments.cached import comment_key, newest_key
+from readmodel.errors import NotYet, StreamParked, TokenBeyondStore
+from readmodel.holds import Hold
+from readmodel.pages import Cursor, Page, decode_cursor, encode_cursor
+from readmodel.reads import open_reads
+from runtime.times import parse_rfc3339
+from tests.integration.readmodel.conftest import House
+from tests.unit.readmodel.commits import broken, comment, commit, delivery, history, stored
+
+
+async def write(house: House, *commits: Commit) -> None:
+    """Through the store and both projectors."""
+    await stored(house.store, *commits)
+    message = delivery(*commits)
+    handled = await house.rds.handle([message])
+    assert handled.done == [message]
+    handled = await house.followed.handle([message])
+    assert handled.done == [message]
+
+
+def held(stream: StreamId, version: int, wait: float = 1.0) -> Hold:
+    return Hold((Token(stream, Version(version)),), wait)
+
+
+async def test_the_second_read_of_anything_comes_from_the_cache(house: House) -> None:
+    await write(house, *history(comment(1), "p", updates=1))
+    for expected in ("database", "cache"):
+        found = await house.reads.comment("1")
+        assert found.value is not None
+        assert (found.source, found.version, found.value.text) == (expected, 2, "text 0 of comment-1")
+        picture = await house.reads.picture("p")
+        assert picture.value is not None
+        assert (picture.source, picture.value.comment_count, picture.version) == (expected, 1, 2)
+        page = await house.reads.comments("p", Page())
+        assert page.value is not None
+        assert (page.source, len(page.value.comments), page.value.next_cursor) == (expected, 1, None)
+
+
+async def test_what_never_was_is_cached_too(house: House) -> None:
+    for expected in ("database", "cache"):
+        nothing = await house.reads.comment("none")
+        assert (nothing.value, nothing.source, nothing.version) == (None, expected, 0)
+        picture = await house.reads.picture("bare")
+        assert picture.value is not None
+        assert (picture.value.comment_count, picture.value.last_commented_at, picture.source) == (0, None, expected)
+        page = await house.reads.comments("bare", Page(newest=False))
+        assert page.value is not None
+        assert (page.value.comments, page.value.next_cursor, page.source) == ([], None, expected)
+    await write(house, *history(comment("none"), "bare"))
+    found = await house.reads.comment("none")
+    assert (found.version, found.source) == (1, "cache")  # refreshed, since somebody had asked
+    assert (await house.reads.picture("bare")).version == 1
+
+
+async def test_a_refresh_follows_every_change_and_a_delete_leaves_a_tombstone(house: House) -> None:
+    commits = history(comment(1), "p", updates=1, deleted=True)
+    await write(house, commits[0])
+    await house.reads.comment("1")
+    await house.reads.comments("p", Page())
+    await write(house, commits[1])
+    found = await house.reads.comment("1")
+    assert (found.source, found.version) == ("cache", 2)
+    page = await house.reads.comments("p", Page())
+    assert page.value is not None
+    assert (page.source, page.value.comments[0].version) == ("cache", 2)
+    await write(house, commits[2])
+    gone = await house.reads.comment("1")
+    assert (gone.value, gone.source, gone.version) == (None, "cache", 3)
+    page = await house.reads.comments("p", Page())
+    assert page.value is not None
+    assert (page.source, page.value.comments) == ("cache", [])
+
+
+async def test_nothing_is_cached_that_nobody_asked_for(house: House) -> None:
+    await write(house, *history(comment(1), "p"))
+    assert await house.client.dbsize() == 0
+
+
+async def test_a_token_is_never_answered_with_less(house: House) -> None:
+    commits = history(comment(1), "p", updates=2)
+    await write(house, commits[0])
+    await house.reads.comment("1")
+    await stored(house.store, *commits[1:])
+    with pytest.raises(NotYet):
+        await house.reads.comment("1", held(comment(1), 2, wait=0.05))
+    waiting = [asyncio.create_task(house.reads.comment("1", held(comment(1), 3, wait=5))),
+               asyncio.create_task(house.reads.comments("p", Page(), held(comment(1), 3, wait=5))),
+               asyncio.create_task(house.reads.picture("p", held(comment(1), 3, wait=5)))]
+    await asyncio.sleep(0)
+    await house.rds.handle([delivery(*commits[1:])])
+    found, page, picture = await asyncio.gather(*waiting)
+    assert found.version == 3
+    assert page.value.comments[0].version == 3
+    assert picture.version == 3
+
+
+async def test_a_cached_list_counts_for_a_token_it_shows(house: House) -> None:
+    await write(house, *history(comment(1), "p", updates=1))
+    await write(house, *history(comment(2), "other"))
+    await house.reads.comments("p", Page())
+    assert (await house.reads.comments("p", Page(), held(comment(1), 2))).source == "cache"
+    assert (await house.reads.comments("p", Page(), held(comment(2), 1))).source == "database"
+    assert (await house.reads.comment("1", held(comment(2), 1))).source == "database"
+    assert (await house.reads.comment("1", held(comment(1), 2))).source == "cache"
+
+
+async def test_a_token_beyond_the_store_is_refused_at_once(house: House) -> None:
+    await write(house, *history(comment(1)))
+    with pytest.raises(TokenBeyondStore):
+        await house.reads.comment("1", held(comment(1), 2, wait=10))
+    with pytest.raises(TokenBeyondStore):
+        await house.reads.picture("p", held(StreamId("comment-none"), 1, wait=10))
+    assert (await house.reads.comment("1", held(StreamId("comment-none"), 0))).version == 1
+
+
+async def test_a_parked_stream_answers_what_there_is_and_tells_who_holds_a_token(house: House) -> None:
+    await write(house, *history(comment(1)))
+    await house.reads.comment("1")
+    await write(house, broken(comment(1), 2, 1, "[]"))
+    assert (await house.reads.comment("1")).version == 1
+    with pytest.raises(StreamParked):
+        await house.reads.comment("1", held(comment(1), 2, wait=10))
+    assert await house.reads.projected(comment(1), 1) == {"rds": True, "cache": True}
+    assert await house.reads.projected(comment(1), 2) == {"rds": False, "cache": False}
+
+
+async def test_the_cache_projector_leaves_what_postgresql_does_not_have(house: House) -> None:
+    [first] = history(comment(1))
+    [second] = history(comment(2))
+    await stored(house.store, first, second)
+    waiting = asyncio.create_task(house.followed.handle([delivery(first, number=1), delivery(second, number=2)]))
+    await house.rds.handle([delivery(second)])
+    handled = await waiting
+    assert [each.message_id for each in handled.done] == ["m2"]
+    assert await house.reads.projected(comment(1), 1) == {"rds": False, "cache": False}
+    assert await house.reads.projected(comment(2), 1) == {"rds": True, "cache": True}
+
+
+async def test_pages_walk_a_picture_in_both_orders_whatever_tier_answers(house: House) -> None:
+    await write(house, *(each for n in range(130) for each in history(comment(f"{n:03}"), "p", deleted=n % 10 == 0)))
+    alive = [f"{n:03}" for n in range(130) if n % 10]
+    for newest in (True, False):
+        for limit in (7, 50, 100):
+            seen: list[str] = []
+            page: Page | None = Page(limit, newest)
+            while page is not None:
+                answer = await house.reads.comments("p", page)
+                assert answer.value is not None
+                seen += [each.comment_id for each in answer.value.comments]
+                text = answer.value.next_cursor
+                page = Page(limit, newest, decode_cursor(text, "p")) if text else None
+            # All were created at the same microsecond of their streams, so the id decides.
+            assert seen == (alive[::-1] if newest else alive)
+    first = await house.reads.comments("p", Page(100))
+    assert first.source == "cache"
+    assert first.value is not None
+    within = await house.reads.comments("p", Page(10, cursor=decode_cursor(_cursor_after(first.value.comments[50]), "p")))
+    assert within.source == "cache"
+
+
+def _cursor_after(view: CommentView) -> str:
+    return encode_cursor(Cursor(parse_rfc3339(view.created_at), view.comment_id, newest=True), view.picture_id)
+
+
+@pytest.mark.parametrize("junk", [b"", b"junk", b'{"format":2,"version":9,"view":null}', b'{"format":1,"version":9,"view":{"comment_id":1}}',
+                                  b'{"format":1,"version":-9,"view":null}', b"\xff\xfe", b'{"format":1,"version":9,'])
+async def test_an_unreadable_value_is_a_miss_and_is_overwritten(house: House, junk: bytes) -> None:
+    await write(house, *history(comment(1), "p"))
+    key = comment_key(house.cache.prefix, comment(1))
+    await house.client.set(key, junk)
+    assert [(await house.reads.comment("1")).source for _ in range(2)] == ["database", "cache"]
+    await house.client.delete(key)
+    await house.client.hset(key, "another", "type")
+    assert [(await house.reads.comment("1")).source for _ in range(2)] == ["database", "cache"]
+
+
+async def test_a_refresh_overwrites_an_unreadable_value(house: House) -> None:
+    commits = history(comment(1), "p", updates=1)
+    await write(house, commits[0])
+    await house.client.set(comment_key(house.cache.prefix, comment(1)), b"junk")
+    await house.client.rpush(newest_key(house.cache.prefix, "p"), "a list")
+    await write(house, commits[1])
+    assert ((await house.reads.comment("1")).source, (await house.reads.comments("p", Page())).source) == ("cache", "cache")
+
+
+async def test_a_slow_fill_never_lands_over_a_change(house: House) -> None:
+    """The race that leases are for, step by step."""
+    commits = history(comment(1), "p", updates=1)
+    await write(house, commits[0])
+    key = comment_key(house.cache.prefix, comment(1))
+    value, leased = await house.cache.look(key, "slow")  # a query misses and reads version 1 …
+    assert (value, leased) == (None, True)
+    await write(house, commits[1])  # … the stream moves on, and the projector takes the lease over
+    assert not await house.cache.fill(key, "slow", b'{"format":1,"version":1,"view":null}', 60_000)
+    found = await house.reads.comment("1")
+    assert (found.source, found.version) == ("cache", 2)
+
+
+async def test_no_read_is_ever_older_than_what_both_projectors_have_passed(house: House) -> None:
+    """Readers, writers, evictions and flushes all at once."""
+    streams = [comment(n) for n in range(6)]
+    versions = dict.fromkeys(streams, 1)
+    await write(house, *(history(stream, "p")[0] for stream in streams))
+    dice = random.Random(3)
+    over = asyncio.Event()
+
+    async def writer() -> None:
+        for number in range(150):
+            stream = dice.choice(streams)
+            at = versions[stream]
+            await write(house, commit(stream, at + 1, at, CommentUpdated(f"{number}")))
+            versions[stream] = at + 1
+            if number % 15 == 0:
+                await house.client.flushall()
+            if number % 4 == 0:
+                await house.client.delete(comment_key(house.cache.prefix, stream), newest_key(house.cache.prefix, "p"))
+        over.set()
+
+    async def reader() -> int:
+        stale = 0
+        while not over.is_set():
+            stream = dice.choice(streams)
+            before = versions[stream]
+            found = await house.reads.comment(stream.removeprefix("comment-"))
+            page = await house.reads.comments("p", Page())
+            assert page.value is not None
+            listed = next(each.version for each in page.value.comments if comment(each.comment_id) == stream)
+            stale += (found.version or 0) < before or listed < before
+        return stale
+
+    _, *stale = await asyncio.gather(writer(), *(reader() for _ in range(4)))
+    assert sum(stale) == 0
+
+
+async def test_without_redis_everything_comes_from_postgresql(house: House) -> None:
+    await write(house, *history(comment(1), "p"))
+    nowhere = replace(house.settings, redis_url="redis://127.0.0.1:1/0")
+    async with open_reads(nowhere, house.store) as reads:
+        for _ in range(6):
+            assert (await reads.comment("1", held(comment(1), 1))).source == "database"
+        assert (await reads.comments("p", Page())).source == "database"
+        await stored(house.store, commit(comment(1), 2, 1, CommentUpdated("x")))
+        waiting = asyncio.create_task(reads.comment("1", held(comment(1), 2, wait=5)))
+        await house.rds.handle([delivery(commit(comment(1), 2, 1, CommentUpdated("x")))])
+        assert (await waiting).version == 2
+
+
+async def test_redis_loses_everything_at_any_moment(house: House) -> None:
+    await write(house, *history(comment(1), "p"))
+    await house.reads.comment("1")
+    await house.client.flushall()
+    await house.client.script_flush()
+    assert [(await house.reads.comment("1")).source for _ in range(2)] == ["database", "cache"]
+    await house.client.flushall()
+    await house.client.script_flush()
+    await write(house, commit(comment(1), 2, 1, CommentUpdated("x")))
+    assert (await house.reads.comment("1")).version == 2

@@ -1,0 +1,1 @@
+"""The read model: its pure parts, by example and by property."""
