@@ -184,17 +184,16 @@ def test_a_command_whose_events_cannot_fit_is_refused() -> None:
 def test_ever_so_many_refusals_leave_a_commit_that_its_item_can_hold() -> None:
     refused = [update(actor="b" * 128, key=f"{'k' * 120}{n}") for n in range(5_000)]
     long = [update(text=f"{n}" + "x" * 9_990) for n in range(19)]
-    history = after(create())
+    history = empty()
+    first = decide(history, [create()], REGISTRY)
+    confirm(history, first)
     draft = decide(history, [*refused, *long], REGISTRY)
     commit = draft.commit()
     assert sum(len(key) + len(value) for each in to_item(commit).values() for key, value in each.items()) < ITEM_BYTES
     assert [each.command_id for each in commit.settled][-1] == refused[-1].id  # the newest stay
-    folded = after(create(key="c"))
-    twin = decide(folded, [*refused, *long], REGISTRY)
-    confirm(folded, twin)
-    history = after(create(key="c"))
-    history.absorb([twin.commit()], REGISTRY)
-    assert told(history) == told(folded)
+    folded = empty().absorb([first.commit(), commit], REGISTRY)
+    confirm(history, draft)
+    assert told(folded) == told(history)
 
 
 def test_refusals_alone_are_remembered_within_the_window() -> None:
