@@ -4,11 +4,10 @@ import argparse
 import asyncio
 from dataclasses import replace
 
-from readmodel.domains import registry
-from readmodel.schema import migrate
-
 from headrace.provisioning.append_probe import settle_append
 from headrace.provisioning.cloud import apply_template, stack_facts
+from readmodel.domains import registry
+from readmodel.schema import migrate
 from runtime import logs
 from runtime.aws import open_aws
 from runtime.errors import ConfigurationError

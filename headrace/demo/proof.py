@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -18,6 +19,7 @@ from runtime.times import rfc3339
 PAGE: Final = 37  # no divisor of anything, so that pages end in odd places
 AT_ONCE: Final = 16
 _KIND: Final = "comment"
+Check = Callable[[], Awaitable[str]]
 
 
 async def histories(store: EventStore, registry: Registry) -> dict[StreamId, History]:
@@ -59,17 +61,14 @@ async def differences(http: aiohttp.ClientSession, gateway: str, folded: Mapping
         if not history.state.deleted:
             kept.append(view)
     reads = _Reads(http, gateway)
-    checks: list[Callable[[], Awaitable[str]]] = []
-    for history in folded.values():
-        checks.append(lambda history=history: reads.comment(history))
+    checks: list[Check] = [partial(reads.comment, history) for history in folded.values()]
     for picture, views in pictures.items():
-        checks.append(lambda picture=picture, views=views: reads.picture(picture, len(views), last[picture]))
-        checks.append(lambda picture=picture, views=views: reads.page_by_page(picture, views, newest=True))
-        checks.append(lambda picture=picture, views=views: reads.page_by_page(picture, views, newest=False))
+        checks.append(partial(reads.picture, picture, len(views), last[picture]))
+        checks += [partial(reads.page_by_page, picture, views, newest=newest) for newest in (True, False)]
     return [line for line in await _side_by_side(checks) if line]
 
 
-async def _side_by_side(checks: Iterable[Callable[[], Awaitable[str]]]) -> list[str]:
+async def _side_by_side(checks: Iterable[Check]) -> list[str]:
     waiting, lines = deque(checks), []
 
     async def one_after_another() -> None:

@@ -14,7 +14,7 @@ _OPENINGS: Final = (
     "사진이 정말 예뻐요 🌸", "यह तस्वीर बहुत सुंदर है", "Quelle composition, bravo 🇫🇷", "Πολύ όμορφη φωτογραφία",
     "ภาพสวยมากเลย 🐘", "Tuyệt đẹp! 🏞️", "family: 👩‍👩‍👧‍👦, flag: 🏳️‍🌈, a\u0301 combined", "mixed: abc עברית 123 عربى",
 )  # fmt: skip
-_ENDINGS: Final = ("", " 😀", "\nSecond line.", " — x < y && z > \"w\"", " \u202emirrored\u202c", "\t(tabbed)", " \\ and / and '")
+_ENDINGS: Final = ("", " 😀", "\nSecond line.", ' — x < y && z > "w"', " \u202emirrored\u202c", "\t(tabbed)", " \\ and / and '")
 
 
 class Post(Struct, frozen=True):
@@ -46,8 +46,7 @@ def threads(sizes: Sizes, seed: int, run: str) -> Iterator[list[Post]]:
         author, picture = f"author-{chance.randrange(AUTHORS):02}", f"picture-{chance.randrange(PICTURES):02}"
         kinds = ["create", *["update"] * updates.get(subject, 0), *["delete"] * deletes.get(subject, 0)]
         yield [
-            Post(subject, kind, author, picture, _text(chance, number), f"{run}-{subject}-{number}")
-            for number, kind in enumerate(kinds)
+            Post(subject, kind, author, picture, _text(chance, number), f"{run}-{subject}-{number}") for number, kind in enumerate(kinds)
         ]
 
 
