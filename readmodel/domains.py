@@ -23,14 +23,19 @@ class UnknownDomain(ValueError):  # noqa: N818 - said in a park's detail, as the
 
 
 def registry(settings: Settings) -> Registry:
-    """Raises ConfigurationError naming every fault."""
-    domains, faults = [COMMENTS], []
+    """Raises ConfigurationError naming every fault. A plugged-in domain of type `comment` takes the built-in one's place."""
+    domains, faults = [], []
     for wanted in filter(None, (part.strip() for part in settings.domain.split(","))):
         found = _load(wanted)
         if isinstance(found, Domain):
             domains.append(found)
         else:
             faults.append(f"HEADRACE_DOMAIN: {wanted}: {found}")
+    comments = next((each for each in domains if each.type == COMMENTS.type), None)
+    if comments is None:
+        domains.insert(0, COMMENTS)
+    elif COMMENTS.projections[0] not in comments.projections:
+        faults.append("HEADRACE_DOMAIN: a domain in place of comments must keep its projection, which the queries read")
     faults += _projection_faults(domains)
     if faults:
         raise ConfigurationError(faults)

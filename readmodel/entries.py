@@ -5,6 +5,7 @@ one that does not decode, is a miss and is overwritten. A deleted or unknown thi
 tombstone with its version, so that nothing older can take its place, or version 0 for what never was.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,6 +24,15 @@ class Entry(Struct, frozen=True):
     format: int
     version: int
     view: Any
+
+
+_HEAD: Final = re.compile(rb'{"format":1,"version":([0-9]+),')
+
+
+def version_of(head: object) -> int | None:
+    """From a value's first 64 bytes, as the scripts read it; None when it is unreadable."""
+    match = _HEAD.match(head) if isinstance(head, bytes) else None
+    return int(match[1]) if match else None
 
 
 def prefix(stack: str, generation: int) -> str:

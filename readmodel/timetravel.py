@@ -1,20 +1,25 @@
-"""What the event store alone can tell: every event of a stream, and an aggregate as it was at a version or a time."""
+"""A stream as it was, folded from the event store: its history, and a comment as of a version or a time."""
 
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Final
 
 from msgspec import Raw, Struct
 
 from events.comments.decider import Comment
 from events.domain import Registry, public_name
-from events.envelope import Recorded
-from events.ids import EMPTY, StreamId, Version, stream_parts
+from events.envelope import Commit, Recorded
+from events.history import BrokenStream
+from events.ids import StreamId, Version, stream_parts
 from events.store import EventStore
 from readmodel.answers import CommentView
+from readmodel.comments.domain import DOMAIN
 from runtime.times import Micros, rfc3339
+
+_EVOLVE: Final = DOMAIN.decider.evolve
 
 
 class HistoryEvent(Struct, frozen=True):
-    """One event as callers see it: public name, today's shape."""
+    """An event as callers see it: its public name, its data in today's form."""
 
     version: int
     name: str
@@ -24,58 +29,44 @@ class HistoryEvent(Struct, frozen=True):
     command_id: str
 
 
-class AsOf(NamedTuple):
-    """An aggregate's state after one of its versions."""
-
-    state: Any
-    version: Version
-
-
 async def history(store: EventStore, registry: Registry, stream: StreamId) -> list[HistoryEvent] | None:
-    """All events, oldest first; None for a stream that is not there."""
-    recorded = await _recorded(store, stream)
-    return [_shown(registry, number, each) for number, each in enumerate(recorded, start=1)] or None
-
-
-async def state_as_of(
-    store: EventStore, registry: Registry, stream: StreamId, *, version: int | None = None, at: Micros | None = None
-) -> AsOf | None:
-    """The fold up to and with `version`, or of what had happened by `at`. None where the stream had no such moment."""
-    domain = registry.of_stream(stream)
-    recorded = await _recorded(store, stream)
-    count = sum(1 for each in recorded if each.at <= at) if at is not None else version or 0
-    if domain is None or not 1 <= count <= len(recorded):
+    """None for an unknown stream. Raises Retryable, BrokenStream."""
+    commits = await store.load(stream)
+    if not commits:
         return None
-    state = domain.decider.initial
-    for each in recorded[:count]:
-        state = domain.decider.evolve(state, registry.read(each.name, each.data), each.at)
-    return AsOf(state, Version(EMPTY + count))
+    return [_public(registry, version, recorded) for version, recorded in _events(commits)]
 
 
 async def comment_as_of(
-    store: EventStore, registry: Registry, stream: StreamId, *, version: int | None = None, at: Micros | None = None
+    store: EventStore, registry: Registry, stream: StreamId, *, version: int | None = None, at: Micros | None = None,
 ) -> CommentView | None:
-    """A comment as it was; None before its creation, where it is deleted, and beyond its last version."""
-    found = await state_as_of(store, registry, stream, version=version, at=at)
-    parts = stream_parts(stream)
-    if found is None or parts is None or not isinstance(found.state, Comment) or found.state.deleted:
+    """None where the comment was not there: before its creation, beyond its head, where it is deleted."""
+    events = [(number, recorded) for number, recorded in _events(await store.load(stream))
+              if (version is None or number <= version) and (at is None or recorded.at <= at)]
+    if not events or (version is not None and events[-1][0] != version):
         return None
-    comment = found.state
-    return CommentView(
-        comment_id=parts.id,
-        picture_id=comment.picture_id,
-        author=comment.author,
-        text=comment.text,
-        version=found.version,
-        created_at=rfc3339(comment.created_at),
-        updated_at=rfc3339(comment.updated_at),
-    )
+    comment: Comment | None = None
+    for _, recorded in events:
+        comment = _EVOLVE(comment, registry.read(recorded.name, recorded.data), recorded.at)
+    return None if comment is None or comment.deleted else _view(stream, events[-1][0], comment)
 
 
-async def _recorded(store: EventStore, stream: StreamId) -> list[Recorded]:
-    return [recorded for commit in await store.load(stream) for recorded in commit.recorded()]
+def _events(commits: list[Commit]) -> Iterator[tuple[Version, Recorded]]:
+    version = 0
+    for commit in commits:
+        if commit.first != version + 1:
+            raise BrokenStream(f"{commit.stream}: commit {commit.first} does not follow version {version}")
+        for recorded in commit.recorded():
+            version += 1
+            yield Version(version), recorded
 
 
-def _shown(registry: Registry, version: int, recorded: Recorded) -> HistoryEvent:
+def _public(registry: Registry, version: Version, recorded: Recorded) -> HistoryEvent:
     name, data = registry.current(recorded.name, recorded.data)
     return HistoryEvent(version, public_name(name), data, rfc3339(recorded.at), recorded.actor, recorded.command_id)
+
+
+def _view(stream: StreamId, version: Version, comment: Comment) -> CommentView:
+    parts = stream_parts(stream)
+    return CommentView(parts.id if parts else stream, comment.picture_id, comment.author, comment.text, version,
+                       rfc3339(comment.created_at), rfc3339(comment.updated_at))

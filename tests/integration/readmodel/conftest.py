@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import asyncpg
 import pytest
@@ -97,12 +97,14 @@ class House:
 
 
 @pytest.fixture
-async def house(read_settings: Settings, database: Database, client: Redis, store: MemoryStore, projecting: Projecting) -> AsyncIterator[House]:
+async def house(
+    read_settings: Settings, database: Database, client: Redis, store: MemoryStore, projecting: Projecting,
+) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         reading = await stack.enter_async_context(open_database(read_settings, READING))
         refreshing = await stack.enter_async_context(open_database(read_settings, REFRESHING))
         quick = Cache(client, read_settings.stack, reading.generation, seconds=2.0)
-        listener = await stack.enter_async_context(open_redis(replace(read_settings)))
+        listener = await stack.enter_async_context(open_redis(read_settings))
         notices = await stack.enter_async_context(listening(Notices(listener, projected_channel(read_settings.stack, "rds"))))
         await notices.ready.wait()
         tiers = Tiers(reading, quick)

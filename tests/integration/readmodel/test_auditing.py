@@ -1,0 +1,114 @@
+"""What an audit reads agrees with the pure projection, on every table; and it finds what was tampered with."""
+
+from typing import Any
+
+from sqlalchemy import text
+
+from docs.examples import comments_per_author
+from events.domain import Registry
+from events.ids import Version
+from readmodel import auditing
+from readmodel.canonical import behind, differences, digest, expected, expected_row
+from readmodel.comments.projection import PROJECTION
+from readmodel.comments.tables import COMMENTS, PICTURES
+from readmodel.database import PROJECTING, open_database
+from readmodel.folding import summed
+from readmodel.pages import Page
+from readmodel.projecting import Projecting
+from readmodel.schema import migrate
+from readmodel.timetravel import comment_as_of, history
+from runtime.times import Micros
+from tests.integration.readmodel.conftest import House
+from tests.integration.readmodel.test_reads import write
+from tests.unit.readmodel.commits import REGISTRY, T0, broken, comment
+from tests.unit.readmodel.commits import history as life
+
+
+async def table(house: House, wanted: Any) -> list[dict[str, Any]]:
+    return [row async for page in auditing.rows(house.database.engine, wanted, page=7) for row in page]
+
+
+async def test_tables_equal_the_fold_and_a_change_behind_our_back_shows(house: House) -> None:
+    for n in range(20):
+        await write(house, *life(comment(n), f"p{n % 3}", updates=n % 4, deleted=n % 5 == 0))
+    deltas = []
+    rows = await table(house, COMMENTS)
+    assert [row["stream"] for row in rows] == sorted(comment(n) for n in range(20))
+    for row in rows:
+        fold = expected(PROJECTION, REGISTRY, row["stream"], await house.store.load(row["stream"]))
+        deltas += fold.deltas
+        assert differences(fold.row, row) == []
+        assert fold.row is not None
+        assert digest(fold.row) == digest(row)
+    sums = summed(deltas)[PICTURES]
+    assert await table(house, PICTURES) == [
+        expected_row(PICTURES, key, sums.add[key], sums.highest.get(key, {})) for key in sorted(sums.add)]
+    async with house.database.engine.begin() as connection:
+        await connection.execute(text("UPDATE comments SET text = 'tampered', version = 9 WHERE stream = 'comment-3'"))
+    [tampered] = [row for row in await table(house, COMMENTS) if row["stream"] == "comment-3"]
+    fold = expected(PROJECTION, REGISTRY, comment(3), await house.store.load(comment(3)))
+    assert differences(fold.row, tampered) == [
+        "text is 'tampered', the events say 'text 2 of comment-3'", "version is 9, the events say 4"]
+    assert differences(None, tampered) == ["a row that no event made"]
+    assert differences(fold.row, None) == ["no row"]
+
+
+async def test_positions_and_parks_are_listed(house: House) -> None:
+    await write(house, *life(comment(1), updates=1), *life(comment(2)))
+    await write(house, broken(comment(2), 2, 1, "[]"))
+    rds = {s: v async for page in auditing.positions(house.database.engine, "comments", COMMENTS) for s, v in page}
+    cache = {s: v async for page in auditing.positions(house.database.engine, "cache") for s, v in page}
+    assert rds == cache == {comment(1): 2, comment(2): 1}
+    heads = {comment(1): Version(2), comment(2): Version(2)}
+    assert list(behind(heads, rds)) == [(comment(2), 2, 1)]
+    assert [each.stream async for page in auditing.parked(house.database.engine) for each in page] == [comment(2)]
+
+
+async def test_cached_versions_are_compared_with_postgresqls(house: House) -> None:
+    await write(house, *life(comment(1), "p", updates=1))
+    await house.reads.comment("1")
+    await house.reads.comment("none")
+    await house.reads.picture("p")
+    await house.reads.comments("p", Page())
+    await house.client.set(f"{house.cache.prefix}comment:comment-junk", b"junk")
+    found = dict([each async for page in auditing.cached(house.client, house.cache.prefix) for each in page])
+    assert sorted(v for v in found.values() if v is not None) == [0, 2, 2, 2]
+    assert [key for key, version in found.items() if version is None] == [f"{house.cache.prefix}comment:comment-junk"]
+    there = await auditing.database_versions(house.database, house.cache.prefix, list(found))
+    assert all(version is None or version <= there[key] for key, version in found.items())
+
+
+async def test_a_second_projection_follows_even_streams_that_are_older_than_it(house: House) -> None:
+    commits = life(comment(1), updates=1, deleted=True)
+    await write(house, *commits[:2], *life(comment(2)))
+    registry = Registry([comments_per_author.DOMAIN])
+    await migrate(house.settings, registry)
+    async with open_database(house.settings, PROJECTING) as database:
+        both = Projecting(database, registry, house.store)
+        await house.store.append(commits[2:])
+        await both.project(commits[2:])  # a hole for the new projection, filled from the store
+        await both.catch_up([comment(2)])
+        assert [(row["author"], row["comments"]) for row in await table(house, comments_per_author.AUTHORS)] == [("ann", 1)]
+        await both.project([*commits, *life(comment(2))])
+        assert [(row["author"], row["comments"]) for row in await table(house, comments_per_author.AUTHORS)] == [("ann", 1)]
+    assert [row["version"] for row in await table(house, COMMENTS)] == [3, 1]
+
+
+async def test_a_comment_as_it_was(house: House) -> None:
+    await house.store.append(life(comment(1), "p", updates=2, deleted=True))
+
+    async def at(version: int | None = None, micros: int | None = None) -> str | None:
+        when = None if micros is None else Micros(T0 + micros)
+        found = await comment_as_of(house.store, REGISTRY, comment(1), version=version, at=when)
+        return None if found is None else f"{found.version}: {found.text}"
+
+    assert [await at(version) for version in (0, 1, 2, 3, 4, 5)] == [
+        None, "1: first of comment-1", "2: text 0 of comment-1", "3: text 1 of comment-1", None, None]
+    assert [await at(micros=when) for when in (999, 1000, 2999, 3000, 4000)] == [
+        None, "1: first of comment-1", "2: text 0 of comment-1", "3: text 1 of comment-1", None]
+    events = await history(house.store, REGISTRY, comment(1))
+    assert events is not None
+    assert [(each.version, each.name) for each in events] == [
+        (1, "comment.created"), (2, "comment.updated"), (3, "comment.updated"), (4, "comment.deleted")]
+    assert bytes(events[1].data) == b'{"text":"text 0 of comment-1"}'
+    assert await history(house.store, REGISTRY, comment(2)) is None
