@@ -1,0 +1,142 @@
+"""One FIFO group, two command workers on it, and a judge of what they tell and store.
+
+The group behaves as SQS promises: while a batch is in hand nobody else gets the group; when the visibility lapses the same messages
+go, in order, to whoever asks next, while the first worker still works on them and does not know.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from events.deciding import decide
+from events.envelope import Command
+from events.history import History, Identity
+from events.ids import Partition
+from events.outcome import Notice, Outcome, Status
+from events.parcel import encode_command, pack_commands
+from runtime.errors import Retryable
+from tests.support.said import REGISTRY, empty
+from tests.support.scripted_store import ScriptedStore
+from workers.command_worker import CommandWorker
+from workers.queue import Delivery, Queue
+from workers.telling import Teller
+
+
+class Told:
+    """Stands for the teller."""
+
+    def __init__(self) -> None:
+        self.notices: list[Notice] = []
+
+    async def tell(self, notices: Sequence[Notice], *, appended: bool) -> None:
+        self.notices += notices
+
+
+@dataclass
+class Group:
+    store: ScriptedStore
+    messages: list[tuple[str, list[Command]]]
+    outcomes: dict[tuple[str, int], set[Outcome]] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.sent = list(self.messages)
+        self.workers = [self.new_worker(), self.new_worker()]
+
+    def new_worker(self) -> tuple[CommandWorker, Told]:
+        told = Told()
+        worker = CommandWorker(self.store, REGISTRY, 1, (cast(Queue, None), cast(Teller, told)))
+        return worker, told
+
+    async def turn(self, first: int, most: int, *, lapse: bool, delete: bool, crash: bool) -> None:
+        """A worker takes a batch; when it lapses, the other takes it too, perhaps with more messages, while the first goes on."""
+        taken = self.messages[:most]
+        if not lapse:
+            done, handled = await self.work(first, taken)
+        else:
+            more = self.messages[: most + 1]
+            _, (done, handled) = await asyncio.gather(self.work(first, taken), self.work(1 - first, more))
+        if crash:
+            self.workers[first] = self.new_worker()
+        elif delete and handled is not None:
+            gone = {each.message_id for each in done}
+            self.messages = [each for each in self.messages if each[0] not in gone]
+            handled(done)
+
+    async def work(self, number: int, taken: list[tuple[str, list[Command]]]) -> tuple[list[Delivery], Any]:
+        worker, told = self.workers[number]
+        heads = {c.stream: await self._fold(c) for _, commands in taken for c in commands}
+        deliveries = [
+            Delivery(ident, "r", "p0", pack_commands(Partition(0), [encode_command(c) for c in commands]), 1)
+            for ident, commands in taken
+        ]
+        try:
+            handled = await worker.handle(deliveries)
+        except Retryable:
+            return [], None
+        done = {each.message_id for each in handled.done}
+        notices = iter(told.notices)
+        for ident, commands in taken:
+            for place, command in enumerate(commands):
+                if ident in done:
+                    self._judge((ident, place), command, next(notices).outcome, heads[command.stream])
+        told.notices.clear()
+        return handled.done, handled.deleted
+
+    async def _fold(self, command: Command) -> History:
+        commits = await self.store.stored(command.stream)
+        return empty(command.stream).absorb(commits, REGISTRY)
+
+    def _judge(self, where: tuple[str, int], command: Command, outcome: Outcome, at_receive: History) -> None:
+        """A refusal or a no-op must rest on a state at least as new as the store's when the message was received."""
+        self.outcomes.setdefault(where, set()).add(outcome)
+        known = (command.actor, command.id) in at_receive.seen
+        if not known and outcome.version < at_receive.version and outcome.reason != "command_id_reused":
+            self.faults.append(f"{where} {command.name}: {outcome} rests on a state older than {at_receive.version}")
+
+    async def verdict(self) -> list[str]:
+        """Everything that must hold when the queue is empty."""
+        faults = list(self.faults)
+        faults += [f"{where} was told {outcomes}" for where, outcomes in self.outcomes.items() if len(outcomes) != 1]
+        for stream in {command.stream for _, commands in self.sent for command in commands}:
+            commits = await self.store.stored(stream)
+            history, acted = empty(stream), dict[Identity, set[int]]()
+            for commit in commits:
+                history.absorb([commit], REGISTRY)  # raises on a hole, a repeat or an overlap
+                for each in commit.recorded():
+                    acted.setdefault((each.actor, each.command_id), set()).add(commit.first)
+            faults += [f"{who} acted in the commits {where}" for who, where in acted.items() if len(where) > 1]
+        return faults
+
+    async def believed(self) -> list[str]:
+        """Each refusal and no-op is what the rules say at the version that it names."""
+        faults = []
+        told_of = {(ident, place): command for ident, commands in self.sent for place, command in enumerate(commands)}
+        for where, command in told_of.items():
+            for outcome in self.outcomes.get(where, ()):
+                if outcome.reason == "command_id_reused" or outcome.status is Status.FAILED:
+                    continue
+                faults += await self._recheck(where, command, outcome)
+        return faults
+
+    async def _recheck(self, where: tuple[str, int], command: Command, outcome: Outcome) -> list[str]:
+        commits = await self.store.stored(command.stream)
+        acted = any(
+            (each.actor, each.command_id, each.fingerprint) == (command.actor, command.id, command.fingerprint)
+            for commit in commits
+            for each in commit.recorded()
+        )
+        if acted:
+            return [] if outcome.status is Status.APPLIED else [f"{where} acted and was told {outcome}"]
+        history, blank = empty(command.stream), empty(command.stream)
+        for commit in commits:
+            for each in commit.recorded():
+                if history.version < outcome.version:
+                    event = REGISTRY.read(each.name, each.data)
+                    history.state = history.decider.evolve(history.state, event, each.at)
+                    history.version += 1  # type: ignore[assignment]
+        history.seen = blank.seen
+        draft = decide(history, [command], REGISTRY, full=True)
+        agreed = not draft.events and draft.outcomes == [outcome]
+        return [] if agreed else [f"{where} was told {outcome}, the rules say {draft.outcomes}"]
