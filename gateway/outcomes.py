@@ -119,7 +119,8 @@ class Outcomes:
     def stop(self, grace: float = GRACE_SECONDS) -> None:
         """No one waits longer than `grace` seconds from now: the process is about to end."""
         self._ends = asyncio.get_running_loop().time() + grace
-        self._stir()
+        for waiter in self._everyone():
+            waiter.changed.set()
 
     def receive(self, message: bytes) -> None:
         """A message of the channel; not even decoded when nobody waits."""
@@ -139,9 +140,11 @@ class Outcomes:
                 waiter.told(notice.outcome)
 
     def _stir(self) -> None:
-        for waiters in self._waiters.values():
-            for waiter in waiters:
-                waiter.stir()
+        for waiter in self._everyone():
+            waiter.stir()
+
+    def _everyone(self) -> list[Waiter]:
+        return [waiter for waiters in self._waiters.values() for waiter in waiters]
 
     def _listening(self) -> None:
         self.subscribed = True

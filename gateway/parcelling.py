@@ -4,12 +4,14 @@ Order: a partition's commands leave in the order in which they came, one parcel 
 the partition's one parcel, so nothing can overtake it. Bounds: bytes and count of everything not yet confirmed.
 
 When to send: at once after a quiet time. Under load, when nothing more came for a moment (`quiet`), when enough gathered to make full
-calls, or when the oldest waited `longest`; so the linger is nothing when idle and grows with the rate.
+calls, or when the oldest waited as long as so many are worth: the square root of their number (`growth`), which at a steady rate makes
+the linger proportional to the rate, up to `longest`.
 """
 
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import Final, Generic, TypeVar
 
 from events.ids import Partition
@@ -29,10 +31,12 @@ class BufferFull(Retryable):
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Seconds, and commands for each partition that one call can carry."""
+    """Times in seconds."""
 
     quiet: float = 0.005
     longest: float = 0.25
+    growth: float = 8e-5
+    """Seconds squared a command: 1,000 a second wait for 80 ms, 100 a second for 8."""
     enough: int = 100
     """Commands in one call of ten parcels that are worth a call before it is quiet."""
     few: int = 2
@@ -99,7 +103,8 @@ class Parcelling(Generic[_T]):
         if self._last_taken <= self._pace.few or now - self._last_taken_at > self._pace.longest:
             return 0.0
         oldest = next(iter(self._ready.values())).since
-        return max(0.0, min(self._last_arrival + self._pace.quiet, oldest + self._pace.longest) - now)
+        linger = min(self._pace.longest, sqrt(self._pace.growth * self._ready_count))
+        return max(0.0, min(self._last_arrival + self._pace.quiet, oldest + linger) - now)
 
     def take(self, now: float) -> list[list[Parcel[_T]]]:
         """Everything that may go now, as calls of at most ten parcels and a million bytes."""

@@ -57,6 +57,12 @@ async def test_the_doors_agree_on_what_a_command_is(gateway: World) -> None:
     assert len({bytes(each.data) for each in gateway.queue.taken}) == 1
 
 
+async def test_what_a_status_url_names_is_escaped(gateway: World) -> None:
+    answer = await gateway.post("/pictures/p/comments", {"text": "x", "comment_id": "c"}, {"idempotency-key": "a:b~c"})
+    assert answer.json()["status_url"] == "/commands/a%3Ab~c?stream=comment-c"
+    assert (await gateway.client.get(answer.headers["location"])).json()["command_id"] == "a:b~c"
+
+
 async def test_update_and_delete(gateway: World) -> None:
     update = await gateway.client.patch("/comments/c1", json={"text": "new"}, headers={"if-match": '"4"', "traceparent": TRACE})
     delete = await gateway.client.delete("/comments/c1")

@@ -120,16 +120,17 @@ def test_after_a_full_call_a_command_waits_for_company_until_it_is_quiet() -> No
     assert plan.due(0.015) == 0
 
 
-def test_under_a_steady_rate_nothing_waits_longer_than_the_longest_linger() -> None:
-    plan: Parcelling[int] = Parcelling(4, Pace(quiet=0.005, longest=0.25))
+@pytest.mark.parametrize(("rate", "linger"), [(300, 0.024), (1000, 0.08), (2000, 0.16), (20_000, 0.25)])
+def test_at_a_steady_rate_the_linger_is_proportional_to_it_up_to_the_longest(rate: int, linger: float) -> None:
+    plan: Parcelling[int] = Parcelling(4, Pace(enough=10_000))
     add(plan, 50, 0.0)
     for parcel in plan.take(0.0)[0]:
         plan.confirmed(parcel)
-    for step in range(250):
-        plan.add(Partition(0), b"x", step, step / 1000)
-        if plan.due(step / 1000) == 0:
-            break
-    assert 0.09 < step / 1000 <= 0.25
+    step = 0
+    while plan.due(step / rate) != 0:
+        plan.add(Partition(0), b"x", step, step / rate)
+        step += 1
+    assert step / rate == pytest.approx(linger, rel=0.12)
 
 
 def test_enough_for_full_calls_goes_at_once() -> None:

@@ -128,6 +128,17 @@ async def test_a_body_that_is_shorter_than_announced_and_never_comes(raw: Raw) -
     assert raw.world.queue.taken == []
 
 
+async def test_head_is_get_without_its_body(raw: Raw) -> None:
+    reader, writer = await raw.connect()
+    writer.write(b"HEAD /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"content-length: 13\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+
+
 async def test_an_upgrade_is_declined_by_an_ordinary_answer(raw: Raw) -> None:
     status, _, _ = await raw.say("GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
     assert status == 200

@@ -1,0 +1,127 @@
+"""What the gateway keeps in and hears from a real Redis, and what it does without one."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import msgspec
+import pytest
+from msgspec import Raw
+from redis.asyncio import Redis
+
+from events.envelope import Command
+from events.ids import CommandId, Fingerprint, StreamId, Version
+from events.outcome import Notice, Outcome, Status, command_key, outcomes_channel
+from gateway.outcomes import Outcomes
+from gateway.redis_memory import KEPT_SECONDS, RedisMemory
+from gateway.subscription import RedisNotices
+from runtime.redis_client import open_redis
+from runtime.settings import Settings
+from runtime.times import Micros
+
+APPLIED = Outcome(Status.APPLIED, Version(7))
+
+
+def command(ident: str, fingerprint: str = "f", actor: str = "ann") -> Command:
+    return Command(
+        CommandId(ident), "comment.delete", StreamId("comment-1"), Raw(b"{}"), Fingerprint(fingerprint), Micros(1), actor=actor)
+
+
+@pytest.fixture
+def stack() -> str:
+    return f"test{secrets.token_hex(4)}"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with open_redis(replace(Settings(), redis_url=redis_url)) as client:
+        yield client
+
+
+@pytest.fixture
+def memory(redis: Redis, stack: str) -> RedisMemory:
+    return RedisMemory(redis, stack)
+
+
+async def test_the_first_payload_holds_an_id(memory: RedisMemory) -> None:
+    assert await memory.claim([command("a"), command("b", "g"), command("a", "h")]) == ["f", "g", "f"]
+    assert await memory.claim([command("a", "h"), command("a", "h", actor="bob")]) == ["f", "h"]
+
+
+async def test_a_mark_never_hides_an_outcome(memory: RedisMemory, redis: Redis, stack: str) -> None:
+    key = command_key(stack, "comment-1", "a")
+    await redis.hset(key, "ann", msgspec.json.encode(APPLIED))
+    await redis.expire(key, 60)
+    await memory.mark([command("a"), command("b")])
+    outcome, mark = await memory.known("comment-1", "a"), await memory.known("comment-1", "b")
+    assert outcome is not None
+    assert outcome.by_actor == {"ann": APPLIED}
+    assert mark is not None
+    assert mark.by_actor == {"ann": None}
+    assert 0 <= mark.age < 5
+    assert await redis.ttl(key) <= 60
+    assert KEPT_SECONDS - 5 < await redis.ttl(command_key(stack, "comment-1", "b")) <= KEPT_SECONDS
+
+
+async def test_nothing_known_is_not_the_same_as_redis_away(memory: RedisMemory) -> None:
+    known = await memory.known("comment-1", "never")
+    assert known is not None
+    assert known.by_actor == {}
+
+
+async def test_without_redis_everything_goes_on_quickly(stack: str) -> None:
+    async with open_redis(replace(Settings(), redis_url="redis://127.0.0.1:1/0")) as client:
+        memory = RedisMemory(client, stack)
+        async with asyncio.timeout(1):
+            assert await memory.claim([command("a")]) == ["f"]
+            await memory.mark([command("a")])
+            assert await memory.known("comment-1", "a") is None
+            with pytest.raises(OSError, match="Connection"):
+                await memory.ping()
+
+
+async def test_a_redis_that_never_answers_costs_little(stack: str) -> None:
+    open_ends: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: open_ends.append(writer), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with open_redis(replace(Settings(), redis_url=f"redis://127.0.0.1:{port}/0")) as client:
+        memory = RedisMemory(client, stack)
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        for _ in range(20):
+            assert await memory.claim([command("a")]) == ["f"]
+        assert loop.time() - started < 0.8  # three times fifty milliseconds, then it is left alone
+    for each in open_ends:
+        each.close()
+    server.close()
+
+
+async def test_notices_reach_who_waits_also_after_the_connection_was_lost(redis: Redis, stack: str) -> None:
+    outcomes = Outcomes(RedisNotices(redis, stack))
+    task = asyncio.create_task(outcomes.run())
+    looks = 0
+
+    async def look() -> Outcome | None:
+        nonlocal looks
+        looks += 1
+        return None
+
+    async def heard(ident: str) -> Outcome | None:
+        until = asyncio.get_running_loop().time() + 5
+        with outcomes.expecting(("comment-1", "ann", ident), "f") as waiter:
+            waits = asyncio.create_task(outcomes.outcome(waiter, until, look))
+            while not waits.done():
+                other = Notice(StreamId("comment-1"), "ann", CommandId(ident), Fingerprint("g"), APPLIED)
+                own = Notice(other.stream, "ann", other.command_id, Fingerprint("f"), Outcome(Status.APPLIED, Version(8)))
+                await redis.publish(outcomes_channel(stack), msgspec.json.encode([other, own]))
+                await asyncio.sleep(0.01)
+            return await waits
+
+    first = await heard("a")
+    await redis.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")
+    second = await heard("b")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert (first, second) == (Outcome(Status.APPLIED, Version(8)), Outcome(Status.APPLIED, Version(8)))
+    assert outcomes.waiting == 0
