@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
+import msgspec
+
 from events.dynamo_items import UnreadableItem, from_item
-from events.envelope import Commit
+from events.envelope import ENCODER, Commit
 from events.ids import Partition, StreamId, Version, partition_of, stream_parts
 from events.parcel import MAX_BYTES, OVERHEAD, Stub, encode_commit, pack_commits
 
 ENTRIES: Final = 10  # of one PublishBatch
+GROUPS: Final = 8
+"""Message groups of the read side. Fewer than the commands' partitions, so that one page of records is one publish call and one
+receive of each projector; a divisor of 16 and 256, so that a partition's streams stay together."""
 CALL_BYTES: Final = MAX_BYTES - 4096  # room for what the request adds to its messages
 
 
@@ -53,8 +58,10 @@ def read_page(records: Iterable[Mapping[str, Any]]) -> Page:
             foreign += 1
             continue
         try:
-            page.commits.append(from_item(image))
-        except UnreadableItem:
+            commit = from_item(image)
+            commit.recorded()  # copied into the parcel as they are: no JSON in there would spoil its neighbours
+            page.commits.append(commit)
+        except (UnreadableItem, msgspec.DecodeError, RecursionError):
             stub = _stub(image)
             if stub is None:
                 foreign += 1
@@ -72,7 +79,7 @@ def _stub(image: Mapping[str, Any]) -> Stub | None:
     return Stub(StreamId(stream), Version(first), Version(last)) if stream_parts(stream) else None
 
 
-def plan(page: Page, partitions: int) -> list[list[list[Parcel]]]:
+def plan(page: Page, partitions: int = GROUPS) -> list[list[list[Parcel]]]:
     """Rounds of calls: the calls of a round may be in flight together, the next round waits for all of them."""
     queues: dict[Partition, list[Parcel]] = {}
     for partition, pieces, stubs in _by_partition(page, partitions):
@@ -101,17 +108,23 @@ def _by_partition(page: Page, partitions: int) -> Iterable[tuple[Partition, list
 
 
 def _parcels(partition: Partition, pieces: Sequence[bytes], stubs: Sequence[Stub]) -> Iterable[Parcel]:
-    start, size = 0, OVERHEAD
-    for number, piece in enumerate(pieces):
-        if number > start and size + len(piece) + 1 > CALL_BYTES:
-            yield _parcel(partition, pieces[start:number], ())
-            start, size = number, OVERHEAD
-        size += len(piece) + 1
-    room = size + 300 * len(stubs) <= CALL_BYTES
-    if start < len(pieces):
-        yield _parcel(partition, pieces[start:], stubs if room else ())
-    if stubs and (not pieces or not room):
-        yield _parcel(partition, (), stubs)
+    """Commits in their order, then the stubs; the first of these share the last parcel of commits."""
+    held: list[bytes] = []
+    stubbed: list[Stub] = []
+    size = OVERHEAD
+    weighed: list[bytes | Stub] = [*pieces, *stubs]
+    for each in weighed:
+        weight = 1 + len(each if isinstance(each, bytes) else ENCODER.encode(each))
+        if (held or stubbed) and size + weight > CALL_BYTES:
+            yield _parcel(partition, held, stubbed)
+            held, stubbed, size = [], [], OVERHEAD
+        size += weight
+        if isinstance(each, bytes):
+            held.append(each)
+        else:
+            stubbed.append(each)
+    if held or stubbed:
+        yield _parcel(partition, held, stubbed)
 
 
 def _parcel(partition: Partition, pieces: Sequence[bytes], stubs: Sequence[Stub]) -> Parcel:
