@@ -24,7 +24,9 @@ COMMAND = st.one_of(
     st.builds(lambda: said("account.open", {"account_id": "1"})),
     st.builds(lambda e: said("account.book", {"account_id": "1", "entries": e}), st.lists(st.integers(-2, 3), max_size=2)),
 )
-TURN = st.tuples(st.integers(0, 1), st.integers(1, 3), st.booleans(), st.booleans(), st.sampled_from([False, False, True]))
+RARELY = st.sampled_from([False, False, False, True])
+MOSTLY = st.sampled_from([True, True, True, False])
+TURN = st.tuples(st.integers(0, 1), st.integers(1, 3), RARELY, MOSTLY, RARELY)
 FAULTS = st.lists(st.sampled_from(["", "", *APPENDS]), max_size=12)
 AWAY = st.lists(st.sampled_from(["", "", "", *READS]), max_size=6)
 
@@ -33,7 +35,7 @@ AWAY = st.lists(st.sampled_from(["", "", "", *READS]), max_size=6)
 def parcels(draw: st.DrawFn) -> list[list[Command]]:
     """Some commands are sent again later, as a caller without an answer does."""
     sent: list[list[Command]] = []
-    for _ in range(draw(st.integers(1, 6))):
+    for _ in range(draw(st.integers(1, 9))):
         old = [command for parcel in sent for command in parcel]
         choice = st.one_of(COMMAND, st.sampled_from(old)) if old else COMMAND
         sent.append(draw(st.lists(choice, min_size=1, max_size=3)))
@@ -57,7 +59,7 @@ async def live(group: Group, turns: list[tuple[int, int, bool, bool, bool]]) -> 
     for number in range(100):
         if not group.messages:
             break
-        await group.turn(number % 2, 10, lapse=False, delete=True, crash=False)
+        await group.turn(number % 2, 1, lapse=False, delete=True, crash=False)
     assert not group.messages
     return await group.verdict() + await group.believed()
 
