@@ -71,6 +71,8 @@ async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore)
     failures = 0
     while not stop.is_set():
         await free.acquire()
+        if stop.is_set():  # it came while all lanes were busy: a receive now would take messages only to let them lie
+            return
         asked = monotonic()
         try:
             deliveries = await unless_stopped(stop, queue.receive())

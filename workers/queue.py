@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.aws import LONG_POLL_SECONDS, Aws, aws_errors
+from runtime.aws import LONG_POLL_SECONDS, Aws, AwsUnavailable, aws_errors
 from runtime.settings import Settings
 from runtime.stack import Stack
 
@@ -91,14 +92,22 @@ class Queue:
 
 
 def _delivery(message: Any) -> Delivery:
-    attributes = message.get("Attributes", {})
-    return Delivery(
-        message_id=message["MessageId"],
-        receipt=message["ReceiptHandle"],
-        group=attributes.get("MessageGroupId", ""),
-        body=message["Body"],
-        receives=int(attributes.get("ApproximateReceiveCount", "1")),
-    )
+    """Raises AwsUnavailable for a message that did not arrive whole: it comes again."""
+    try:
+        body, attributes = message["Body"], message["Attributes"]
+        delivery = Delivery(
+            message_id=message["MessageId"],
+            receipt=message["ReceiptHandle"],
+            group=attributes["MessageGroupId"],
+            body=body,
+            receives=int(attributes["ApproximateReceiveCount"]),
+        )
+        whole = message.get("MD5OfBody") in (None, md5(body.encode(), usedforsecurity=False).hexdigest())
+    except (KeyError, TypeError, ValueError) as wrong:
+        raise AwsUnavailable(f"a message without {wrong}") from wrong
+    if not whole:
+        raise AwsUnavailable(f"message {delivery.message_id} is not what its checksum says")
+    return delivery
 
 
 async def open_queue(aws: Aws, stack: Stack, name: str, settings: Settings) -> Queue:

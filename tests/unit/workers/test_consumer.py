@@ -1,0 +1,188 @@
+"""The loop every queue reader shares, on a scripted queue: what is kept, deleted, buried, given back, and how it ends."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+
+import pytest
+
+from tests.support.scripted_queue import ScriptedQueue, delivery
+from workers import consumer
+from workers.consumer import Handled, consume
+from workers.queue import Delivery
+
+M1, M2, M3 = delivery("m1"), delivery("m2"), delivery("m3")
+Handler = Callable[[Sequence[Delivery]], Awaitable[Handled]]
+TINY = 0.06
+
+
+async def run(queue: ScriptedQueue, handle: Handler, lanes: int = 1) -> None:
+    """Until everything the queue had was handed over and settled."""
+    stop = asyncio.Event()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(consume(queue, handle, stop, lanes))
+        await queue.polling.wait()
+        stop.set()
+
+
+def answering(handled: Handled) -> Handler:
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        return handled
+
+    return handle
+
+
+async def test_what_is_done_is_deleted_and_the_rest_given_back_last_first() -> None:
+    queue = ScriptedQueue([M1, M2, M3])
+    await run(queue, answering(Handled(done=[M2])))
+    assert queue.deleted == ["m2"]
+    assert queue.extended == [(["m3", "m1"], consumer.GIVE_BACK_SECONDS)]
+
+
+async def test_poison_is_buried_with_its_reason_before_it_is_deleted() -> None:
+    queue = ScriptedQueue([M1, M2])
+    await run(queue, answering(Handled(done=[M2], poison=[(M1, "not a parcel")])))
+    assert queue.buried == [("m1", "not a parcel")]
+    assert queue.deleted == ["m2", "m1"]
+    assert queue.extended == []
+
+
+async def test_poison_that_cannot_be_buried_is_not_deleted() -> None:
+    class NoGrave(ScriptedQueue):
+        async def bury(self, delivery: Delivery, reason: str) -> None:
+            raise consumer.Retryable("away")
+
+    queue = NoGrave([M1, M2])
+    await run(queue, answering(Handled(done=[M2], poison=[(M1, "bad")])))
+    assert queue.deleted == []
+
+
+@pytest.mark.parametrize("wrong", [consumer.Retryable("store away"), ZeroDivisionError("bug")])
+async def test_a_handler_that_raises_gives_its_batch_back_and_the_loop_goes_on(wrong: Exception) -> None:
+    batches = []
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        batches.append([each.message_id for each in deliveries])
+        if len(batches) == 1:
+            raise wrong
+        return Handled(list(deliveries))
+
+    queue = ScriptedQueue([M1, M2], [M3])
+    await run(queue, handle)
+    assert (batches, queue.deleted) == ([["m1", "m2"], ["m3"]], ["m3"])
+    assert queue.extended == [(["m2", "m1"], consumer.GIVE_BACK_SECONDS)]
+
+
+async def test_messages_in_hand_are_extended_at_a_third_of_their_visibility() -> None:
+    queue = ScriptedQueue([M1, M2], visibility=TINY)
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        while len(queue.extended) < 5:
+            queue.extension.clear()
+            await queue.extension.wait()
+        return Handled(list(deliveries))
+
+    began = monotonic()
+    await run(queue, handle)
+    assert queue.extended[:5] == [(["m1", "m2"], TINY)] * 5
+    assert monotonic() - began > TINY  # longer than one visibility, and still ours:
+    assert queue.deleted == ["m1", "m2"]
+
+
+async def test_a_batch_that_lost_a_message_deletes_and_gives_back_nothing() -> None:
+    queue = ScriptedQueue([M1, M2], visibility=TINY)
+    queue.lost = {"m2"}
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        await queue.extension.wait()
+        return Handled([M1], [(M2, "bad")])
+
+    await run(queue, handle)
+    assert (queue.deleted, queue.buried, len(queue.extended)) == ([], [], 1)
+
+
+async def test_a_handler_that_held_the_process_past_the_visibility_deletes_nothing() -> None:
+    queue = ScriptedQueue([M1], visibility=TINY)
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        until = monotonic() + TINY
+        while monotonic() < until:
+            pass  # the loop stands still, so nothing could be extended
+        return Handled(list(deliveries))
+
+    await run(queue, handle)
+    assert queue.deleted == []
+
+
+async def test_only_confirmed_deletions_are_reported() -> None:
+    queue = ScriptedQueue([M1, M2])
+    queue.kept = {"m1"}
+    gone: list[str] = []
+    handled = Handled([M1, M2], deleted=lambda each: gone.extend(d.message_id for d in each))
+    await run(queue, answering(handled))
+    assert gone == ["m2"]
+
+
+async def test_stop_ends_the_long_poll_at_once() -> None:
+    queue, stop = ScriptedQueue(), asyncio.Event()
+    async with asyncio.timeout(1), asyncio.TaskGroup() as tasks:
+        tasks.create_task(consume(queue, answering(Handled()), stop, 2))
+        await queue.polling.wait()
+        began = monotonic()
+        stop.set()
+    assert monotonic() - began < 0.5
+
+
+async def test_stop_finishes_what_is_in_hand_and_receives_no_more() -> None:
+    queue, stop, begun = ScriptedQueue([M1], [M2]), asyncio.Event(), asyncio.Event()
+    go_on = asyncio.Event()
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        begun.set()
+        await go_on.wait()
+        return Handled(list(deliveries))
+
+    async with asyncio.timeout(2), asyncio.TaskGroup() as tasks:
+        tasks.create_task(consume(queue, handle, stop, 1))
+        await begun.wait()
+        stop.set()
+        go_on.set()
+    assert queue.deleted == ["m1"]
+
+
+async def test_a_drain_that_takes_too_long_deletes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "DRAIN_SECONDS", 0.02)  # twenty seconds in a process
+    queue = ScriptedQueue([M1])
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        await asyncio.Event().wait()
+        return Handled(list(deliveries))
+
+    await run(queue, handle, lanes=2)
+    assert queue.deleted == []
+
+
+async def test_no_batch_is_fetched_that_no_lane_is_free_for() -> None:
+    queue = ScriptedQueue([M1], [M2], [M3])
+    in_hand, most, both = 0, 0, asyncio.Event()
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        nonlocal in_hand, most
+        in_hand += 1
+        most = max(most, in_hand)
+        if in_hand == 2:
+            both.set()
+        await both.wait()
+        await asyncio.sleep(0)
+        in_hand -= 1
+        return Handled(list(deliveries))
+
+    await run(queue, handle, lanes=2)
+    assert most == 2
+    assert sorted(queue.deleted) == ["m1", "m2", "m3"]
+
+
+async def test_a_receive_that_fails_or_is_empty_is_followed_by_another() -> None:
+    queue = ScriptedQueue(None, [], None, [M1])
+    await run(queue, answering(Handled([M1])))
+    assert queue.deleted == ["m1"]
