@@ -34,6 +34,10 @@ class Pace:
     """Times in seconds."""
 
     quiet: float = 0.005
+    gaps: float = 6.0
+    """It is quiet only after so many usual gaps between commands: on a busy machine commands come in fits and starts."""
+    longest_gap: float = 0.01
+    """What a single gap counts at most; longer ones are idleness, not a habit."""
     longest: float = 0.25
     growth: float = 8e-5
     """Seconds squared a command: 1,000 a second wait for 80 ms, 100 a second for 8."""
@@ -75,6 +79,8 @@ class Parcelling(Generic[_T]):
         self._enough = pace.enough * -(-partitions // PARCELS_A_CALL)
         self._last_arrival = self._last_taken_at = float("-inf")
         self._last_taken = 0
+        self._gap = 0.0
+        """The usual time between two commands: a mean that follows the last twenty or so."""
         self.count = 0
         """Commands not yet confirmed or given up."""
         self.bytes = 0
@@ -92,6 +98,7 @@ class Parcelling(Generic[_T]):
             self._ready[partition] = lane
         self.count += 1
         self.bytes += len(body)
+        self._gap += 0.05 * (min(now - self._last_arrival, self._pace.longest_gap) - self._gap)
         self._last_arrival = now
 
     def due(self, now: float) -> float | None:
@@ -104,7 +111,8 @@ class Parcelling(Generic[_T]):
             return 0.0
         oldest = next(iter(self._ready.values())).since
         linger = min(self._pace.longest, sqrt(self._pace.growth * self._ready_count))
-        return max(0.0, min(self._last_arrival + self._pace.quiet, oldest + linger) - now)
+        quiet = max(self._pace.quiet, self._pace.gaps * self._gap)
+        return max(0.0, min(self._last_arrival + quiet, oldest + linger) - now)
 
     def take(self, now: float) -> list[list[Parcel[_T]]]:
         """Everything that may go now, as calls of at most ten parcels and a million bytes."""

@@ -37,7 +37,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
             raise ConfigurationError([f"the table {table_name(settings, 'events')} has no stream"])
         owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         leases = Leases(dynamodb, table_name(settings, "control"), owner, settings.lease_seconds)
-        reader = ShardReader(streams, arn, Topic(await aws.sns(), facts.topic_arn), leases, facts.partitions)
+        reader = ShardReader(streams, arn, Topic(await aws.sns(), facts.topic_arn), leases)
         waker = Waker(await stack.enter_async_context(open_redis(settings)), appended_channel(settings.stack))
 
         async def stream_answers() -> None:

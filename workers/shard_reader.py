@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
     from types_aiobotocore_sns import SNSClient
 
-BUSY_SECONDS: Final = 0.08
+BUSY_SECONDS: Final = 0.12
 """Between reads while commits come: what gathers meanwhile travels together."""
 IDLE_SECONDS: Final = 1.0
 WARM_SECONDS: Final = 0.5
@@ -70,9 +70,9 @@ class Topic:
 class ShardReader:
     """Reads one shard under one lease, from its checkpoint to `stop`, its end, or the lease's loss."""
 
-    def __init__(self, streams: "DynamoDBStreamsClient", arn: str, topic: Topic, leases: Leases, partitions: int) -> None:
+    def __init__(self, streams: "DynamoDBStreamsClient", arn: str, topic: Topic, leases: Leases) -> None:
         self._streams, self._arn, self._topic = streams, arn, topic
-        self._leases, self._partitions = leases, partitions
+        self._leases = leases
 
     async def read(self, shard: Shard, row: Row, waker: Waker, stop: asyncio.Event) -> Progress:
         """How far it got; the lease is handed back with it."""
@@ -132,7 +132,7 @@ class ShardReader:
 
     async def _relay(self, page: Page, reading: "_Reading") -> None:
         reading.failures = 0
-        for calls in plan(page, self._partitions):
+        for calls in plan(page):
             publishing = (self._topic.publish(parcels, reading.row) for parcels in calls)
             for failed in await asyncio.gather(*publishing, return_exceptions=True):
                 if failed is not None:

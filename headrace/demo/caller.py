@@ -16,8 +16,9 @@ from runtime.lifecycle import backoff
 
 ANSWER_SECONDS: Final = 45
 GIVE_UP_SECONDS: Final = 150
-SAMPLE: Final = 10
-"""Every tenth command is waited for and read back with its token."""
+SAMPLES: Final = 200
+SAMPLE_MOST: Final = 10
+"""Of the commands, so many are waited for and read back with their tokens: 200 or one in a hundred, but never more than one in ten."""
 
 
 @dataclass(slots=True)
@@ -43,10 +44,12 @@ class Caller:
         self._http, self._gateway, self._told, self._progress = http, gateway, told, progress
         self._comments: dict[int, str] = {}
         self._posted = 0
+        self._every = 100
 
     async def post_all(self, threads: Iterable[list[Post]], in_flight: int) -> None:
         """All of them, `in_flight` at a time, the comments taking turns."""
         waiting = deque(deque(thread) for thread in threads)
+        self._every = min(100, max(SAMPLE_MOST, sum(map(len, waiting)) // SAMPLES))
         self._told.began = monotonic()
 
         async def one_after_another() -> None:
@@ -62,7 +65,7 @@ class Caller:
 
     async def _post(self, post: Post) -> None:
         self._posted += 1
-        sampled = self._posted % SAMPLE == 0
+        sampled = self._posted % self._every == 0
         began = monotonic()
         status, receipt = await self._until_answered(post, began, sampled=sampled)
         took = monotonic() - began
