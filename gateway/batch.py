@@ -43,14 +43,20 @@ class _Line:
     def ready(self) -> bool:
         if self.answer is not None:
             return True
-        return self.confirmed is not None and self.confirmed.done() and (
-            self.waiter is None or self.waiter.outcome is not None)
+        return self.confirmed is not None and self.confirmed.done() and (self.waiter is None or self.waiter.outcome is not None)
 
     def refuse(self, problem: Problem) -> None:
         command = self.prepared.command if self.prepared else None
-        self.answer = _line(Refused(
-            "refused", problem.code, self.number, problem.detail or problem.title,
-            command.id if command else None, command.stream if command else None))
+        self.answer = _line(
+            Refused(
+                "refused",
+                problem.code,
+                self.number,
+                problem.detail or problem.title,
+                command.id if command else None,
+                command.stream if command else None,
+            )
+        )
 
 
 class BatchRoute:
@@ -170,7 +176,7 @@ def _chunks(body: bytes) -> Iterator[list[tuple[_Line, bytes]]]:
     if not raw[-1]:
         raw.pop()
     for start in range(0, len(raw), AT_ONCE):
-        chunk = raw[start:start + AT_ONCE]
+        chunk = raw[start : start + AT_ONCE]
         yield [(_Line(number), text) for number, text in enumerate(chunk, start + 1)]
 
 

@@ -47,7 +47,8 @@ class SqsCommandQueue:
     async def send(self, messages: Sequence[Message]) -> list[Sent]:
         with aws_errors():
             answer = await self._sqs.send_message_batch(
-                QueueUrl=self._url, Entries=[_entry(place, each) for place, each in enumerate(messages)])
+                QueueUrl=self._url, Entries=[_entry(place, each) for place, each in enumerate(messages)]
+            )
         sent = [Sent.AGAIN] * len(messages)
         for good in answer.get("Successful", ()):
             sent[int(good["Id"])] = Sent.YES
@@ -58,5 +59,8 @@ class SqsCommandQueue:
 
 def _entry(place: int, message: Message) -> "SendMessageBatchRequestEntryTypeDef":
     return {
-        "Id": str(place), "MessageBody": message.body, "MessageGroupId": f"p{message.partition}",
-        "MessageDeduplicationId": message.dedup}
+        "Id": str(place),
+        "MessageBody": message.body,
+        "MessageGroupId": f"p{message.partition}",
+        "MessageDeduplicationId": message.dedup,
+    }

@@ -106,8 +106,13 @@ class StatusRoute:
         if outcome.status is not Status.APPLIED:
             return StatusBody(command_id, stream, outcome.status.value, outcome.version, None, None, outcome.reason, outcome.detail)
         return StatusBody(
-            command_id, stream, outcome.status.value, outcome.version, f"{stream}@{outcome.version}",
-            await self._seen_by(stream, outcome.version))
+            command_id,
+            stream,
+            outcome.status.value,
+            outcome.version,
+            f"{stream}@{outcome.version}",
+            await self._seen_by(stream, outcome.version),
+        )
 
     async def _seen_by(self, stream: StreamId, version: Version) -> dict[str, bool] | None:
         try:

@@ -39,7 +39,9 @@ def caller_of(request: Request) -> Caller:
         key=_key(request) if b"idempotency-key" in headers else None,
         wait=_wait(request) if b"prefer" in headers else 0.0,
         expected_version=_expected(request) if b"if-match" in headers else None,
-        correlation_id=correlation, traceparent=parent)
+        correlation_id=correlation,
+        traceparent=parent,
+    )
 
 
 def new_key() -> CommandId:

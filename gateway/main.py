@@ -35,7 +35,10 @@ def main(settings: Settings) -> int:
 async def _until_stopped(settings: Settings) -> None:
     async with stop_on_signals() as stop, open_gateway(settings) as gateway:
         async with serving(
-            gateway.app, settings.bind_address(), gateway.stopping, Bounds(possible_connections()),
+            gateway.app,
+            settings.bind_address(),
+            gateway.stopping,
+            Bounds(possible_connections()),
         ) as port:
             _LOG.info("listening", action="start", port=port)
             await stop.wait()

@@ -22,8 +22,7 @@ BODIES: Final = (413, 415)
 
 def document(registry: Registry, paths: Json, schemas: Json) -> Json:
     """`paths` and `schemas` are the built-in domain's."""
-    described, components = msgspec.json.schema_components(
-        [Receipt, Refused, StatusBody, Readiness, Dependency], ref_template=REF)
+    described, components = msgspec.json.schema_components([Receipt, Refused, StatusBody, Readiness, Dependency], ref_template=REF)
     del described
     components |= {"Problem": _problem(), "RefusedCommand": _refused_command(), "Posted": _posted(registry)} | schemas
     return {
@@ -108,16 +107,28 @@ def _command_paths() -> Json:
     wait = query_parameter("wait", {"type": "number", "minimum": 0}, "Seconds to hold the answer while pending; at most 30")
     actor = query_parameter("actor", {"type": "string", "pattern": ID}, "Whose command it is")
     return {
-        "/commands": {"post": operation(
-            "postCommand", "Any command by its name", command_responses(creates=True), COMMAND_PARAMETERS, json_of("Posted"))},
-        "/commands/batch": {"post": operation(
-            "postBatch", "One command a line, one receipt a line, in order",
-            {"200": answer("The receipts", lines, ["Preference-Applied"])} | problems(*BODIES),
-            [parameter(each) for each in ("Prefer", "Actor", "Traceparent")], batch)},
-        "/commands/{command_id}": {"get": operation(
-            "getCommand", "What became of a command",
-            {"200": answer("As far as it is known", json_of("StatusBody"))} | problems(404),
-            [path_parameter("command_id", KEY), stream, wait, actor, parameter("Actor")])},
+        "/commands": {
+            "post": operation(
+                "postCommand", "Any command by its name", command_responses(creates=True), COMMAND_PARAMETERS, json_of("Posted")
+            )
+        },
+        "/commands/batch": {
+            "post": operation(
+                "postBatch",
+                "One command a line, one receipt a line, in order",
+                {"200": answer("The receipts", lines, ["Preference-Applied"])} | problems(*BODIES),
+                [parameter(each) for each in ("Prefer", "Actor", "Traceparent")],
+                batch,
+            )
+        },
+        "/commands/{command_id}": {
+            "get": operation(
+                "getCommand",
+                "What became of a command",
+                {"200": answer("As far as it is known", json_of("StatusBody"))} | problems(404),
+                [path_parameter("command_id", KEY), stream, wait, actor, parameter("Actor")],
+            )
+        },
     }
 
 
@@ -141,9 +152,14 @@ def _posted(registry: Registry) -> Json:
     alternatives = []
     for name, kind in registry.commands.items():
         (data,), inner = msgspec.json.schema_components([kind.schema], ref_template="#/$defs/{name}")
-        alternatives.append({
-            "type": "object", "required": ["name", "data"], "additionalProperties": False,
-            "properties": {"name": {"const": name}, "data": _inlined(data, inner)} | _POSTED_FIELDS})
+        alternatives.append(
+            {
+                "type": "object",
+                "required": ["name", "data"],
+                "additionalProperties": False,
+                "properties": {"name": {"const": name}, "data": _inlined(data, inner)} | _POSTED_FIELDS,
+            }
+        )
     return {"oneOf": alternatives}
 
 
@@ -160,30 +176,44 @@ def _inlined(schema: Any, inner: Json) -> Any:
 
 def _problem() -> Json:
     return {
-        "type": "object", "required": ["type", "title", "status", "code", "detail", "correlation_id"],
+        "type": "object",
+        "required": ["type", "title", "status", "code", "detail", "correlation_id"],
         "properties": {
-            "type": {"type": "string", "format": "uri"}, "title": {"type": "string"}, "detail": {"type": "string"},
-            "status": {"type": "integer"}, "correlation_id": {"type": "string"},
+            "type": {"type": "string", "format": "uri"},
+            "title": {"type": "string"},
+            "detail": {"type": "string"},
+            "status": {"type": "integer"},
+            "correlation_id": {"type": "string"},
             "code": {"type": "string", "description": "Stable; one of those listed with each status, or the domain's reason"},
-            "pointer": {"type": "string", "description": "JSON pointer to what is wrong in the body"}}}
+            "pointer": {"type": "string", "description": "JSON pointer to what is wrong in the body"},
+        },
+    }
 
 
 def _refused_command() -> Json:
     """`status` is the problem's, a number; the receipt's stands in `outcome`."""
     text = {"type": "string"}
-    fields = {"command_id": text, "stream": text, "status_url": text, "reason": text, "version": _VERSION,
-              "outcome": {"enum": ["rejected", "failed"]}}
+    fields = {
+        "command_id": text,
+        "stream": text,
+        "status_url": text,
+        "reason": text,
+        "version": _VERSION,
+        "outcome": {"enum": ["rejected", "failed"]},
+    }
     return {"allOf": [ref("Problem"), {"type": "object", "properties": fields}]}
 
 
 _ABOUT: Final = (
     "Commands are answered 202 once they are safely queued; `Prefer: wait` holds the answer until the outcome is known. "
-    "Errors are problems (RFC 9457) with a stable `code`.")
+    "Errors are problems (RFC 9457) with a stable `code`."
+)
 _VERSION: Final[Json] = {"type": "integer", "minimum": 0, "maximum": MAX_VERSION}
 _POSTED_FIELDS: Final[Json] = {
     "id": {"type": "string", "pattern": KEY, "description": "As Idempotency-Key"},
     "stream": {"type": "string", "description": "Checked against the command's own"},
-    "expected_version": _VERSION}
+    "expected_version": _VERSION,
+}
 
 
 def _header(about: str, kind: str = "string") -> Json:
@@ -194,7 +224,7 @@ _HEADERS: Final[Json] = {
     "Location": _header("The command's status, or what it created"),
     "Headrace-Token": _header("stream@version: give it as `after` to read your own write"),
     "Headrace-Source": {"description": "Which tier answered", "schema": {"enum": ["cache", "database", "events"]}},
-    "ETag": _header('The version in quotes; for If-Match'),
+    "ETag": _header("The version in quotes; for If-Match"),
     "Retry-After": _header("Seconds", "integer"),
     "Preference-Applied": _header("wait=N"),
     "Allow": _header("The methods there are"),
@@ -208,13 +238,12 @@ def _given(name: str, place: str, schema: Json, about: str) -> Json:
 _TEXT: Final[Json] = {"type": "string"}
 _PARAMETERS: Final[Json] = {
     "IdempotencyKey": _given(
-        "Idempotency-Key", "header", {"type": "string", "pattern": KEY}, "The command's id; made here when there is none"),
+        "Idempotency-Key", "header", {"type": "string", "pattern": KEY}, "The command's id; made here when there is none"
+    ),
     "Prefer": _given("Prefer", "header", _TEXT, "wait=N: hold the answer until the outcome is known, at most 30 s"),
     "IfMatch": _given("If-Match", "header", _TEXT, 'The version the stream must be at: "3"'),
     "Actor": _given("Headrace-Actor", "header", {"type": "string", "pattern": ID}, "Who asks; else anonymous"),
     "Traceparent": _given("traceparent", "header", _TEXT, "W3C trace context; its trace id becomes the correlation id"),
-    "After": _given(
-        "after", "query", {"type": "array", "items": _TEXT, "maxItems": 100}, "Tokens the answer must not be behind"),
-    "Hold": _given(
-        "wait", "query", {"type": "number", "minimum": 0, "default": 1}, "Seconds to wait for the tokens; at most 10"),
+    "After": _given("after", "query", {"type": "array", "items": _TEXT, "maxItems": 100}, "Tokens the answer must not be behind"),
+    "Hold": _given("wait", "query", {"type": "number", "minimum": 0, "default": 1}, "Seconds to wait for the tokens; at most 10"),
 }

@@ -39,11 +39,22 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
 
         memory = RedisMemory(redis, settings.stack)
         checks: dict[str, Check] = {
-            "sqs": lambda: _queue_answers(sqs, queue_url), "dynamodb": table, "postgres": reads.check,
-            "redis": memory.ping}
+            "sqs": lambda: _queue_answers(sqs, queue_url),
+            "dynamodb": table,
+            "postgres": reads.check,
+            "redis": memory.ping,
+        }
         ports = Ports(
-            SqsCommandQueue(sqs, queue_url), store, registry, memory, RedisNotices(redis, settings.stack), reads,
-            reads.projected, checks, stack.partitions)
+            SqsCommandQueue(sqs, queue_url),
+            store,
+            registry,
+            memory,
+            RedisNotices(redis, settings.stack),
+            reads,
+            reads.projected,
+            checks,
+            stack.partitions,
+        )
         yield await opened.enter_async_context(running(ports))
 
 

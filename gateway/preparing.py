@@ -56,12 +56,17 @@ class Preparer:
         data = convert(posted.data, kind.schema, "/data")
         caller = caller._replace(
             key=_agree(caller.key, posted.id, "id and Idempotency-Key differ"),
-            expected_version=_agree(
-                caller.expected_version, posted.expected_version, "expected_version and If-Match differ"))
+            expected_version=_agree(caller.expected_version, posted.expected_version, "expected_version and If-Match differ"),
+        )
         return self.typed(posted.name, data, caller, (made, at), stream=posted.stream)
 
     def typed(
-        self, name: str, data: Struct, caller: Caller, made: tuple[CommandId, Micros], stream: str | None = None,
+        self,
+        name: str,
+        data: Struct,
+        caller: Caller,
+        made: tuple[CommandId, Micros],
+        stream: str | None = None,
     ) -> Prepared:
         """A command whose data is valid. `made` is (its id unless the caller has one, now)."""
         kind = self._registry.commands[name]
@@ -74,9 +79,18 @@ class Preparer:
         if stream is not None and stream != own:
             raise Problem("malformed", "stream is not the command's own", pointer="/stream")
         command = Command(
-            id=key, name=name, stream=own, data=Raw(carried), fingerprint=fingerprint(name, sent), accepted_at=made[1],
-            actor=caller.actor, tenant=caller.tenant, expected_version=caller.expected_version,
-            correlation_id=caller.correlation_id, traceparent=caller.traceparent)
+            id=key,
+            name=name,
+            stream=own,
+            data=Raw(carried),
+            fingerprint=fingerprint(name, sent),
+            accepted_at=made[1],
+            actor=caller.actor,
+            tenant=caller.tenant,
+            expected_version=caller.expected_version,
+            correlation_id=caller.correlation_id,
+            traceparent=caller.traceparent,
+        )
         body = encode_command(command)
         if len(body) > MAX_ENVELOPE:
             raise Problem("too_large", f"a command may weigh at most {MAX_ENVELOPE} bytes with its envelope")

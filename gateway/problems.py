@@ -37,7 +37,12 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
     """An answer that ends a request. `extra` are further members of the body; `headers` go on the answer."""
 
     def __init__(
-        self, code: str, detail: str = "", *, headers: tuple[tuple[bytes, bytes], ...] = (), **extra: Any,
+        self,
+        code: str,
+        detail: str = "",
+        *,
+        headers: tuple[tuple[bytes, bytes], ...] = (),
+        **extra: Any,
     ) -> None:
         super().__init__(detail or code)
         self.code, self.detail, self.headers, self.extra = code, detail, headers, extra
@@ -46,8 +51,13 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
     def body(self, correlation_id: str) -> bytes:
         """The JSON of the answer."""
         members = {
-            "type": f"urn:headrace:{self.code}", "title": self.title, "status": self.status, "code": self.code,
-            "detail": self.detail or self.title, "correlation_id": correlation_id}
+            "type": f"urn:headrace:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "code": self.code,
+            "detail": self.detail or self.title,
+            "correlation_id": correlation_id,
+        }
         return msgspec.json.encode(members | self.extra)
 
 

@@ -153,7 +153,6 @@ class GatewayProtocol(HttpToolsProtocol):
 
 def _raw(problem: Problem) -> bytes:
     body = problem.body(os.urandom(16).hex())
-    headers = [
-        (b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body)), (b"connection", b"close"), *problem.headers]
+    headers = [(b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body)), (b"connection", b"close"), *problem.headers]
     head = b"HTTP/1.1 %d %s\r\n" % (problem.status, phrase(problem.status).encode())
     return head + b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n" + body

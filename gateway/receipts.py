@@ -53,8 +53,15 @@ def receipt(command: Command, outcome: Outcome | None) -> Receipt:
     if outcome is None:
         return Receipt(command.id, command.stream, Status.PENDING.value, url)
     return Receipt(
-        command.id, command.stream, outcome.status.value, url, version=outcome.version, token=_token(command.stream, outcome),
-        reason=outcome.reason, detail=outcome.detail)
+        command.id,
+        command.stream,
+        outcome.status.value,
+        url,
+        version=outcome.version,
+        token=_token(command.stream, outcome),
+        reason=outcome.reason,
+        detail=outcome.detail,
+    )
 
 
 def pending(command: Command, *headers: Header) -> Answer:

@@ -25,9 +25,18 @@ SLOWEST: Final = 64 * 1024
 """Bytes a second below which a body is too slow, after its first ten seconds."""
 CLOSE: Final = (b"connection", b"close")
 
-_ONCE: Final = frozenset({
-    b"authorization", b"content-encoding", b"content-length", b"content-type", b"headrace-actor", b"idempotency-key",
-    b"if-match", b"traceparent"})
+_ONCE: Final = frozenset(
+    {
+        b"authorization",
+        b"content-encoding",
+        b"content-length",
+        b"content-type",
+        b"headrace-actor",
+        b"idempotency-key",
+        b"if-match",
+        b"traceparent",
+    }
+)
 _CHARSET: Final = re.compile(r'charset\s*=\s*"?([^";\s]*)"?', re.IGNORECASE)
 
 
@@ -41,7 +50,11 @@ class Request:
     __slots__ = ("_read_seconds", "_receive", "headers", "parts", "raw_headers", "scope")
 
     def __init__(
-        self, scope: Scope, receive: Receive, parts: tuple[str, ...], read_seconds: float = READ_SECONDS,
+        self,
+        scope: Scope,
+        receive: Receive,
+        parts: tuple[str, ...],
+        read_seconds: float = READ_SECONDS,
     ) -> None:
         self.scope, self._receive, self.parts, self._read_seconds = scope, receive, parts, read_seconds
         """`parts` are the variable parts of the path, percent-decoded."""
@@ -76,8 +89,8 @@ class Request:
             return found
         try:
             pairs = parse_qsl(
-                query.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict",
-                max_num_fields=MAX_PARAMETERS)
+                query.decode("ascii"), keep_blank_values=True, strict_parsing=True, errors="strict", max_num_fields=MAX_PARAMETERS
+            )
         except ValueError:
             raise malformed("the query string is not well formed") from None
         for name, value in pairs:

@@ -26,15 +26,29 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(
-    app: App, address: tuple[str, int], stopping: Callable[[], None] | None = None, bounds: Bounds = BOUNDS,
+    app: App,
+    address: tuple[str, int],
+    stopping: Callable[[], None] | None = None,
+    bounds: Bounds = BOUNDS,
 ) -> AsyncIterator[int]:
     """Serve while inside; the port. Leaving stops listening, says so to `stopping`, and waits for the answers under way."""
     listener = _listener(address)
     protocol = type("Protocol", (GatewayProtocol,), {"bounds": bounds})
     application: Any = app
     config = uvicorn.Config(
-        application, loop="none", http=protocol, ws="none", lifespan="off", log_config=None, access_log=False,
-        server_header=False, date_header=False, proxy_headers=False, timeout_graceful_shutdown=ANSWER_SECONDS, backlog=2048)
+        application,
+        loop="none",
+        http=protocol,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=ANSWER_SECONDS,
+        backlog=2048,
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve([listener]))
     try:

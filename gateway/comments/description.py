@@ -28,12 +28,19 @@ _READ: Final = problems(404)
 
 def schemas() -> Json:
     """Bodies and views."""
-    _, found = msgspec.json.schema_components(
-        [NewComment, ChangedComment, CommentView, CommentPage, PictureView], ref_template=REF)
+    _, found = msgspec.json.schema_components([NewComment, ChangedComment, CommentView, CommentPage, PictureView], ref_template=REF)
     text: Any = {"type": "string"}
-    event = {"type": "object", "properties": {
-        "version": {"type": "integer"}, "name": text, "data": {"type": "object"}, "at": {"type": "string", "format": "date-time"},
-        "actor": text, "command_id": text}}
+    event = {
+        "type": "object",
+        "properties": {
+            "version": {"type": "integer"},
+            "name": text,
+            "data": {"type": "object"},
+            "at": {"type": "string", "format": "date-time"},
+            "actor": text,
+            "command_id": text,
+        },
+    }
     history = {"type": "object", "required": ["events"], "properties": {"events": {"type": "array", "items": event}}}
     return {**found, "History": history}
 
@@ -42,31 +49,44 @@ def paths() -> Json:
     """Commands and queries on the same paths."""
     return {
         "/pictures/{picture_id}/comments": {"post": _create(), "get": _list()},
-        "/pictures/{picture_id}": {"get": operation(
-            "getPicture", "A picture's sums", {"200": answer("The sums", json_of("PictureView"), ["Headrace-Source"])} | _READ,
-            [_PICTURE, *HOLD_PARAMETERS])},
+        "/pictures/{picture_id}": {
+            "get": operation(
+                "getPicture",
+                "A picture's sums",
+                {"200": answer("The sums", json_of("PictureView"), ["Headrace-Source"])} | _READ,
+                [_PICTURE, *HOLD_PARAMETERS],
+            )
+        },
         "/comments/{comment_id}": {"get": _get(), "patch": _update(), "delete": _delete()},
-        "/comments/{comment_id}/history": {"get": operation(
-            "getHistory", "Everything that happened to a comment",
-            {"200": answer("Oldest first", json_of("History"), _SINGLE)} | _READ, [_COMMENT, *HOLD_PARAMETERS])},
+        "/comments/{comment_id}/history": {
+            "get": operation(
+                "getHistory",
+                "Everything that happened to a comment",
+                {"200": answer("Oldest first", json_of("History"), _SINGLE)} | _READ,
+                [_COMMENT, *HOLD_PARAMETERS],
+            )
+        },
     }
 
 
 def _create() -> Json:
     return operation(
-        "createComment", "Comment on a picture", command_responses(creates=True), [_PICTURE, *COMMAND_PARAMETERS],
-        json_of("NewComment"))
+        "createComment", "Comment on a picture", command_responses(creates=True), [_PICTURE, *COMMAND_PARAMETERS], json_of("NewComment")
+    )
 
 
 def _update() -> Json:
     return operation(
-        "updateComment", "Change a comment's text", command_responses(creates=False), [_COMMENT, *COMMAND_PARAMETERS],
-        json_of("ChangedComment"))
+        "updateComment",
+        "Change a comment's text",
+        command_responses(creates=False),
+        [_COMMENT, *COMMAND_PARAMETERS],
+        json_of("ChangedComment"),
+    )
 
 
 def _delete() -> Json:
-    return operation(
-        "deleteComment", "Delete a comment", command_responses(creates=False), [_COMMENT, *COMMAND_PARAMETERS])
+    return operation("deleteComment", "Delete a comment", command_responses(creates=False), [_COMMENT, *COMMAND_PARAMETERS])
 
 
 def _get() -> Json:
@@ -81,5 +101,4 @@ def _list() -> Json:
     cursor = query_parameter("cursor", {"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}, "next_cursor of the page before")
     order = query_parameter("order", {"enum": ["newest", "oldest"], "default": "newest"}, "By creation")
     found = answer("One page", json_of("CommentPage"), ["Headrace-Source"])
-    return operation(
-        "listComments", "A picture's comments", {"200": found} | _READ, [_PICTURE, limit, cursor, order, *HOLD_PARAMETERS])
+    return operation("listComments", "A picture's comments", {"200": found} | _READ, [_PICTURE, limit, cursor, order, *HOLD_PARAMETERS])

@@ -13,10 +13,11 @@ from gateway.identity import seconds
 from gateway.problems import Problem, malformed
 from gateway.requests import Request
 from readmodel import answers as views
-from readmodel import timetravel
 from readmodel.errors import TokenBeyondStore
 from readmodel.holds import Hold
 from readmodel.pages import Cursor, Page, decode_cursor
+from readmodel.timetravel import comment_as_of
+from readmodel.timetravel import history as history_of
 from runtime.times import Micros, parse_rfc3339
 
 MAX_HOLD: Final = 10.0
@@ -66,9 +67,9 @@ class CommentQueries:
         await self._within_store(hold.after)
         if "version" in given:
             version = _version(given["version"][0])
-            view = await timetravel.comment_as_of(self._store, self._registry, stream, version=version) if version else None
+            view = await comment_as_of(self._store, self._registry, stream, version=version) if version else None
         else:
-            view = await timetravel.comment_as_of(self._store, self._registry, stream, at=_at(given["at"][0]))
+            view = await comment_as_of(self._store, self._registry, stream, at=_at(given["at"][0]))
         if view is None:
             raise Problem("not_found", headers=(_source("events"),))
         return json_answer(view, _source("events"), *_versioned(comment_id, view.version))
@@ -77,7 +78,7 @@ class CommentQueries:
         """Everything that happened to a comment."""
         comment_id = path_id(request)
         await self._within_store(_hold(request.parameters(once=("wait",), many=_HOLD)).after)
-        events = await timetravel.history(self._store, self._registry, stream_id("comment", comment_id))
+        events = await history_of(self._store, self._registry, stream_id("comment", comment_id))
         if not events:
             raise Problem("not_found", headers=(_source("events"),))
         return json_answer({"events": events}, _source("events"), *_versioned(comment_id, len(events)))

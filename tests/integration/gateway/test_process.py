@@ -20,14 +20,21 @@ from runtime.stack import load_stack
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
     return {
-        **os.environ, "AWS_ENDPOINT_URL": settings.aws_endpoint_url or "", "HEADRACE_DATABASE_URL": settings.database_url,
-        "HEADRACE_REDIS_URL": settings.redis_url, "HEADRACE_STACK": settings.stack, "HEADRACE_BIND": "127.0.0.1:0", **more}
+        **os.environ,
+        "AWS_ENDPOINT_URL": settings.aws_endpoint_url or "",
+        "HEADRACE_DATABASE_URL": settings.database_url,
+        "HEADRACE_REDIS_URL": settings.redis_url,
+        "HEADRACE_STACK": settings.stack,
+        "HEADRACE_BIND": "127.0.0.1:0",
+        **more,
+    }
 
 
 @asynccontextmanager
 async def process(environ: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
     running = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "headrace", "run", "gateway", env=environ, stderr=asyncio.subprocess.PIPE)
+        sys.executable, "-m", "headrace", "run", "gateway", env=environ, stderr=asyncio.subprocess.PIPE
+    )
     try:
         yield running
     finally:
@@ -57,8 +64,9 @@ async def test_a_gateway_serves_and_drains(settings: Settings) -> None:
             streams = {each.json()["stream"] for each in answers}
             status = await client.get(answers[0].json()["status_url"])
             assert status.json()["status"] == "pending"
-            waiting = asyncio.create_task(client.post(
-                "/pictures/p/comments", json={"text": "x"}, headers={"prefer": "wait=30"}, timeout=40))
+            waiting = asyncio.create_task(
+                client.post("/pictures/p/comments", json={"text": "x"}, headers={"prefer": "wait=30"}, timeout=40)
+            )
             await asyncio.sleep(0.3)
             running.send_signal(signal.SIGTERM)
             assert (await waiting).status_code == 202
@@ -82,12 +90,15 @@ async def received(settings: Settings) -> set[str]:
     return streams
 
 
-@pytest.mark.parametrize(("more", "words"), [
-    ({"HEADRACE_DATABASE_URL": "", "HEADRACE_REDIS_URL": ""}, ["HEADRACE_DATABASE_URL", "HEADRACE_REDIS_URL"]),
-    ({"HEADRACE_STACK": "nobodys"}, ["HEADRACE_STACK"]),
-    ({"HEADRACE_PARTITIONS": "3"}, ["HEADRACE_PARTITIONS"]),
-    ({"HEADRACE_BIND": "192.0.2.1:80", "HEADRACE_TRUSTED_NETWORK": "1"}, ["HEADRACE_BIND"]),
-])
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"HEADRACE_DATABASE_URL": "", "HEADRACE_REDIS_URL": ""}, ["HEADRACE_DATABASE_URL", "HEADRACE_REDIS_URL"]),
+        ({"HEADRACE_STACK": "nobodys"}, ["HEADRACE_STACK"]),
+        ({"HEADRACE_PARTITIONS": "3"}, ["HEADRACE_PARTITIONS"]),
+        ({"HEADRACE_BIND": "192.0.2.1:80", "HEADRACE_TRUSTED_NETWORK": "1"}, ["HEADRACE_BIND"]),
+    ],
+)
 async def test_wrong_settings_end_it_with_one_line(settings: Settings, more: dict[str, str], words: list[str]) -> None:
     async with process(environment(settings, **more)) as running:
         _, said = await running.communicate()

@@ -24,8 +24,7 @@ APPLIED = Outcome(Status.APPLIED, Version(7))
 
 
 def command(ident: str, fingerprint: str = "f", actor: str = "ann") -> Command:
-    return Command(
-        CommandId(ident), "comment.delete", StreamId("comment-1"), Raw(b"{}"), Fingerprint(fingerprint), Micros(1), actor=actor)
+    return Command(CommandId(ident), "comment.delete", StreamId("comment-1"), Raw(b"{}"), Fingerprint(fingerprint), Micros(1), actor=actor)
 
 
 @pytest.fixture
@@ -119,7 +118,7 @@ async def test_notices_reach_who_waits_also_after_the_connection_was_lost(redis:
             return await waits
 
     first = await heard("a")
-    await redis.execute_command("CLIENT", "KILL", "TYPE", "PUBSUB")
+    await redis.client_kill_filter(_type="pubsub")
     second = await heard("b")
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

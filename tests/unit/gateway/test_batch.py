@@ -80,10 +80,15 @@ async def test_limits_of_lines(gateway: World) -> None:
     assert {each["code"] for each in receipts if each["status"] == "refused"} == {"too_large"}
 
 
-@pytest.mark.parametrize(("headers", "status"), [
-    ({"content-length": str(16 * 1024 * 1024 + 1)}, 413), ({"content-type": "application/json"}, 415),
-    ({"idempotency-key": "k"}, 400), ({"if-match": '"1"'}, 400),
-])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-length": str(16 * 1024 * 1024 + 1)}, 413),
+        ({"content-type": "application/json"}, 415),
+        ({"idempotency-key": "k"}, 400),
+        ({"if-match": '"1"'}, 400),
+    ],
+)
 async def test_what_is_wrong_with_a_whole_batch(gateway: World, headers: dict[str, str], status: int) -> None:
     answer = await gateway.client.post("/commands/batch", content=b"{}", headers=NDJSON | headers)
     assert answer.status_code == status
@@ -127,8 +132,14 @@ async def test_receipts_come_as_they_are_confirmed(gateway: World) -> None:
             await written.put(message["body"])
 
     path = "/commands/batch"
-    scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"",
-             "headers": [(b"content-type", b"application/x-ndjson")]}
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/x-ndjson")],
+    }
     request = asyncio.create_task(gateway.gateway.app(scope, receive, send))
     assert len((await written.get()).splitlines()) == len(lines) - 1
     assert not request.done()

@@ -88,10 +88,19 @@ async def test_a_command_that_is_waited_for(gateway: World) -> None:
     assert "location" not in answer.headers
 
 
-@pytest.mark.parametrize(("reason", "status"), [
-    ("comment_deleted", 422), ("not_the_author", 422), ("a_domain_of_yours_says_so", 422), ("version_conflict", 412),
-    ("command_id_reused", 409), ("too_large", 413), ("malformed", 400), ("unknown_command", 400),
-])
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("comment_deleted", 422),
+        ("not_the_author", 422),
+        ("a_domain_of_yours_says_so", 422),
+        ("version_conflict", 412),
+        ("command_id_reused", 409),
+        ("too_large", 413),
+        ("malformed", 400),
+        ("unknown_command", 400),
+    ],
+)
 async def test_a_refusal_that_is_waited_for(gateway: World, reason: str, status: int) -> None:
     body = {"name": "comment.delete", "data": {"comment_id": "c"}, "id": "k"}
     answer = await waiting(gateway, "/commands", body, rejected(reason))
@@ -171,31 +180,34 @@ async def test_a_problem_names_its_trace(gateway: World) -> None:
 NAMED = {"name": "comment.delete", "data": {"comment_id": "c"}}
 
 
-@pytest.mark.parametrize(("body", "headers", "code"), [
-    ({"name": "comment.explode", "data": {}}, {}, "unknown_command"),
-    (NAMED | {"data": {"comment_id": "c", "role": "admin"}}, {}, "malformed"),
-    (NAMED | {"data": {}}, {}, "malformed"),
-    (NAMED | {"data": []}, {}, "malformed"),
-    (NAMED | {"data": {"comment_id": "a b"}}, {}, "malformed"),
-    (NAMED | {"data": {"comment_id": "x" * 129}}, {}, "malformed"),
-    (NAMED | {"tenant": "t"}, {}, "malformed"),
-    (NAMED | {"id": ""}, {}, "malformed"),
-    (NAMED | {"id": "k1"}, {"idempotency-key": "k2"}, "malformed"),
-    (NAMED | {"stream": "comment-d"}, {}, "malformed"),
-    (NAMED | {"expected_version": -1}, {}, "limit"),
-    (NAMED | {"expected_version": 1.0}, {}, "malformed"),
-    (NAMED | {"expected_version": True}, {}, "malformed"),
-    (NAMED | {"expected_version": 2**63}, {}, "malformed"),
-    (NAMED | {"expected_version": 1}, {"if-match": '"2"'}, "malformed"),
-    (NAMED, {"if-match": "2"}, "malformed"),
-    (NAMED, {"if-match": 'W/"2"'}, "malformed"),
-    (NAMED, {"if-match": '"9223372036854775808"'}, "malformed"),
-    (NAMED, {"idempotency-key": "x" * 10_000}, "malformed"),
-    (NAMED, {"idempotency-key": "a b"}, "malformed"),
-    (NAMED, {"headrace-actor": "a/b"}, "malformed"),
-    ({"name": "comment.create", "data": {"picture_id": "p", "text": ""}}, {}, "limit"),
-    ({"name": "comment.create", "data": {"picture_id": "p", "text": "x" * 10_001}}, {}, "limit"),
-])
+@pytest.mark.parametrize(
+    ("body", "headers", "code"),
+    [
+        ({"name": "comment.explode", "data": {}}, {}, "unknown_command"),
+        (NAMED | {"data": {"comment_id": "c", "role": "admin"}}, {}, "malformed"),
+        (NAMED | {"data": {}}, {}, "malformed"),
+        (NAMED | {"data": []}, {}, "malformed"),
+        (NAMED | {"data": {"comment_id": "a b"}}, {}, "malformed"),
+        (NAMED | {"data": {"comment_id": "x" * 129}}, {}, "malformed"),
+        (NAMED | {"tenant": "t"}, {}, "malformed"),
+        (NAMED | {"id": ""}, {}, "malformed"),
+        (NAMED | {"id": "k1"}, {"idempotency-key": "k2"}, "malformed"),
+        (NAMED | {"stream": "comment-d"}, {}, "malformed"),
+        (NAMED | {"expected_version": -1}, {}, "limit"),
+        (NAMED | {"expected_version": 1.0}, {}, "malformed"),
+        (NAMED | {"expected_version": True}, {}, "malformed"),
+        (NAMED | {"expected_version": 2**63}, {}, "malformed"),
+        (NAMED | {"expected_version": 1}, {"if-match": '"2"'}, "malformed"),
+        (NAMED, {"if-match": "2"}, "malformed"),
+        (NAMED, {"if-match": 'W/"2"'}, "malformed"),
+        (NAMED, {"if-match": '"9223372036854775808"'}, "malformed"),
+        (NAMED, {"idempotency-key": "x" * 10_000}, "malformed"),
+        (NAMED, {"idempotency-key": "a b"}, "malformed"),
+        (NAMED, {"headrace-actor": "a/b"}, "malformed"),
+        ({"name": "comment.create", "data": {"picture_id": "p", "text": ""}}, {}, "limit"),
+        ({"name": "comment.create", "data": {"picture_id": "p", "text": "x" * 10_001}}, {}, "limit"),
+    ],
+)
 async def test_what_is_wrong_with_a_command(gateway: World, body: Any, headers: dict[str, str], code: str) -> None:
     answer = await gateway.post("/commands", body, headers)
     assert (answer.status_code, answer.json()["code"]) == (400, code)
@@ -209,11 +221,20 @@ async def test_saying_the_same_thing_twice_is_fine(gateway: World, same: dict[st
     assert gateway.queue.taken[0].expected_version == 2
 
 
-@pytest.mark.parametrize("path", [
-    "/pictures/%20/comments", "/pictures/a%2Fb/comments", "/pictures/..%2F/comments", "/pictures/%00/comments",
-    "/pictures/%C3%A9/comments", "/pictures/e%CC%81/comments", "/pictures/x%0A/comments", "/pictures//comments",
-    f"/pictures/{'x' * 129}/comments",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/pictures/%20/comments",
+        "/pictures/a%2Fb/comments",
+        "/pictures/..%2F/comments",
+        "/pictures/%00/comments",
+        "/pictures/%C3%A9/comments",
+        "/pictures/e%CC%81/comments",
+        "/pictures/x%0A/comments",
+        "/pictures//comments",
+        f"/pictures/{'x' * 129}/comments",
+    ],
+)
 async def test_ids_in_the_path(gateway: World, path: str) -> None:
     answer = await gateway.post(path, {"text": "x"})
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")
@@ -224,23 +245,38 @@ async def test_the_largest_text_is_taken(gateway: World) -> None:
     assert bytes(gateway.queue.taken[0].data).count(b"\xf0") == 10_000
 
 
-@pytest.mark.parametrize(("headers", "status"), [
-    ({"content-type": "text/plain"}, 415), ({"content-type": ""}, 415), ({"content-type": "application/json; charset=utf-16"}, 415),
-    ({"content-type": "application/json", "content-encoding": "gzip"}, 415),
-    ({"content-type": "application/json; charset=UTF-8"}, 202), ({"content-type": "Application/JSON"}, 202),
-    ({"content-type": "application/json", "content-encoding": "identity"}, 202),
-    ({"content-type": "application/json", "content-length": "262145"}, 413),
-])
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": ""}, 415),
+        ({"content-type": "application/json; charset=utf-16"}, 415),
+        ({"content-type": "application/json", "content-encoding": "gzip"}, 415),
+        ({"content-type": "application/json; charset=UTF-8"}, 202),
+        ({"content-type": "Application/JSON"}, 202),
+        ({"content-type": "application/json", "content-encoding": "identity"}, 202),
+        ({"content-type": "application/json", "content-length": "262145"}, 413),
+    ],
+)
 async def test_kinds_of_bodies(gateway: World, headers: dict[str, str], status: int) -> None:
     answer = await gateway.client.post("/pictures/p/comments", content=b'{"text":"x"}', headers=headers)
     assert answer.status_code == status
 
 
-@pytest.mark.parametrize(("method", "path", "status", "allow"), [
-    ("GET", "/nothing", 404, None), ("GET", "/", 404, None), ("GET", "/commands/", 400, None), ("TRACE", "/commands", 405, "POST"),
-    ("PUT", "/comments/c", 405, "DELETE, GET, HEAD, PATCH"), ("GET", "/commands", 405, "POST"), ("POST", "/healthz", 405, "GET, HEAD"),
-    ("GET", "/comments/c/nothing", 404, None), ("HEAD", "/healthz", 200, None),
-])
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/nothing", 404, None),
+        ("GET", "/", 404, None),
+        ("GET", "/commands/", 400, None),
+        ("TRACE", "/commands", 405, "POST"),
+        ("PUT", "/comments/c", 405, "DELETE, GET, HEAD, PATCH"),
+        ("GET", "/commands", 405, "POST"),
+        ("POST", "/healthz", 405, "GET, HEAD"),
+        ("GET", "/comments/c/nothing", 404, None),
+        ("HEAD", "/healthz", 200, None),
+    ],
+)
 async def test_paths_and_methods(gateway: World, method: str, path: str, status: int, allow: str | None) -> None:
     answer = await gateway.client.request(method, path)
     assert answer.status_code == status

@@ -9,10 +9,22 @@ from gateway.problems import CODES
 from tests.unit.gateway.fakes import Away, World
 
 ROUTES = {
-    ("post", "/pictures/{picture_id}/comments"), ("get", "/pictures/{picture_id}/comments"), ("get", "/pictures/{picture_id}"),
-    ("get", "/comments/{comment_id}"), ("patch", "/comments/{comment_id}"), ("delete", "/comments/{comment_id}"),
-    ("get", "/comments/{comment_id}/history"), ("post", "/commands"), ("post", "/commands/batch"), ("get", "/commands/{command_id}"),
-    ("get", "/healthz"), ("get", "/readyz"), ("get", "/metrics"), ("get", "/openapi.json"), ("get", "/docs")}
+    ("post", "/pictures/{picture_id}/comments"),
+    ("get", "/pictures/{picture_id}/comments"),
+    ("get", "/pictures/{picture_id}"),
+    ("get", "/comments/{comment_id}"),
+    ("patch", "/comments/{comment_id}"),
+    ("delete", "/comments/{comment_id}"),
+    ("get", "/comments/{comment_id}/history"),
+    ("post", "/commands"),
+    ("post", "/commands/batch"),
+    ("get", "/commands/{command_id}"),
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+    ("get", "/openapi.json"),
+    ("get", "/docs"),
+}
 
 
 async def test_the_document_is_valid_and_complete(gateway: World) -> None:

@@ -53,9 +53,9 @@ class Plan(RuleBasedStateMachine):
             self.under_way += call
         for parcel in (parcel for call in calls for parcel in call):
             expected = self.waiting[parcel.partition]
-            assert parcel.items == expected[:len(parcel.items)]
+            assert parcel.items == expected[: len(parcel.items)]
             assert [len(body) for body in parcel.bodies] == [self.size[item] for item in parcel.items]
-            del expected[:len(parcel.items)]
+            del expected[: len(parcel.items)]
             assert OVERHEAD + sum(map(len, parcel.bodies)) + len(parcel.bodies) <= MAX_BYTES
             assert len(parcel.items) == 1 or max(map(len, parcel.bodies)) <= LONER_BYTES
 

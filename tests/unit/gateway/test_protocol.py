@@ -75,31 +75,34 @@ async def impatient() -> AsyncIterator[Raw]:
             yield Raw(port, made)
 
 
-@pytest.mark.parametrize(("request_text", "status", "code"), [
-    (POST + 'content-length: 12\r\ntransfer-encoding: chunked\r\n\r\n{"text":"x"}', 400, "malformed"),
-    (POST + 'transfer-encoding: chunked\r\ncontent-length: 12\r\n\r\n{"text":"x"}', 400, "malformed"),
-    (POST + 'content-length: 12\r\ncontent-length: 13\r\n\r\n{"text":"x"}', 400, "malformed"),
-    (POST + "content-length: -1\r\n\r\n", 400, "malformed"),
-    (POST + "x: a\rb\r\n\r\n", 400, "malformed"),
-    (POST + "x: a\nb: c\r\n\r\n", 400, "malformed"),
-    (POST + "x: a\0b\r\n\r\n", 400, "malformed"),
-    (POST + "content-length : 12\r\n\r\n", 400, "malformed"),
-    (POST + "transfer-encoding: chunked\r\n\r\nxyz\r\n", 400, "malformed"),
-    ("GET /pictures/\xe9 HTTP/1.1\r\nhost: x\r\n\r\n", 400, "malformed"),
-    ("hello\r\n\r\n", 400, "malformed"),
-    ("OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n", 404, "not_found"),
-    ("FOO /commands HTTP/1.1\r\nhost: x\r\n\r\n", 405, "method_not_allowed"),
-    ("FOO /nothing HTTP/1.1\r\nhost: x\r\n\r\n", 404, "not_found"),
-    ("TRACE /commands HTTP/1.1\r\nhost: x\r\n\r\n", 405, "method_not_allowed"),
-    ("GET /healthz HTTP/1.1\r\n" + "".join(f"x{n}: y\r\n" for n in range(101)) + "\r\n", 431, "headers_too_large"),
-    ("GET /healthz HTTP/1.1\r\nx: " + "y" * 33_000 + "\r\n\r\n", 431, "headers_too_large"),
-    ("GET /healthz HTTP/1.1\r\nx: " + "y" * 70_000, 431, "headers_too_large"),
-    ("GET /" + "y" * 70_000, 431, "headers_too_large"),
-    (POST + "content-length: 262145\r\n\r\n", 413, "too_large"),
-    (POST + "content-length: 99999999999999999999\r\n\r\n", 400, "malformed"),
-    (POST + "content-length: 262145\r\nexpect: 100-continue\r\n\r\n", 413, "too_large"),
-    (POST + "idempotency-key: a\r\nidempotency-key: a\r\ncontent-length: 0\r\n\r\n", 400, "malformed"),
-])
+@pytest.mark.parametrize(
+    ("request_text", "status", "code"),
+    [
+        (POST + 'content-length: 12\r\ntransfer-encoding: chunked\r\n\r\n{"text":"x"}', 400, "malformed"),
+        (POST + 'transfer-encoding: chunked\r\ncontent-length: 12\r\n\r\n{"text":"x"}', 400, "malformed"),
+        (POST + 'content-length: 12\r\ncontent-length: 13\r\n\r\n{"text":"x"}', 400, "malformed"),
+        (POST + "content-length: -1\r\n\r\n", 400, "malformed"),
+        (POST + "x: a\rb\r\n\r\n", 400, "malformed"),
+        (POST + "x: a\nb: c\r\n\r\n", 400, "malformed"),
+        (POST + "x: a\0b\r\n\r\n", 400, "malformed"),
+        (POST + "content-length : 12\r\n\r\n", 400, "malformed"),
+        (POST + "transfer-encoding: chunked\r\n\r\nxyz\r\n", 400, "malformed"),
+        ("GET /pictures/\xe9 HTTP/1.1\r\nhost: x\r\n\r\n", 400, "malformed"),
+        ("hello\r\n\r\n", 400, "malformed"),
+        ("OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n", 404, "not_found"),
+        ("FOO /commands HTTP/1.1\r\nhost: x\r\n\r\n", 405, "method_not_allowed"),
+        ("FOO /nothing HTTP/1.1\r\nhost: x\r\n\r\n", 404, "not_found"),
+        ("TRACE /commands HTTP/1.1\r\nhost: x\r\n\r\n", 405, "method_not_allowed"),
+        ("GET /healthz HTTP/1.1\r\n" + "".join(f"x{n}: y\r\n" for n in range(101)) + "\r\n", 431, "headers_too_large"),
+        ("GET /healthz HTTP/1.1\r\nx: " + "y" * 33_000 + "\r\n\r\n", 431, "headers_too_large"),
+        ("GET /healthz HTTP/1.1\r\nx: " + "y" * 70_000, 431, "headers_too_large"),
+        ("GET /" + "y" * 70_000, 431, "headers_too_large"),
+        (POST + "content-length: 262145\r\n\r\n", 413, "too_large"),
+        (POST + "content-length: 99999999999999999999\r\n\r\n", 400, "malformed"),
+        (POST + "content-length: 262145\r\nexpect: 100-continue\r\n\r\n", 413, "too_large"),
+        (POST + "idempotency-key: a\r\nidempotency-key: a\r\ncontent-length: 0\r\n\r\n", 400, "malformed"),
+    ],
+)
 async def test_what_is_refused_at_the_edge(raw: Raw, request_text: str, status: int, code: str) -> None:
     found, headers, body = await raw.say(request_text.encode("latin-1"))
     assert (found, body["code"], headers["content-type"]) == (status, code, "application/problem+json")

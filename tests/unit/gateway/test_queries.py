@@ -50,10 +50,16 @@ async def test_pages_of_comments(gateway: World) -> None:
     assert [page for _, page, _ in gateway.reads.asked] == [Page(2, False, cursor), Page(50, False, cursor), Page(50, True, None)]
 
 
-@pytest.mark.parametrize(("wrong", "status", "code", "later"), [
-    (NotYet(), 503, "not_yet", True), (StreamParked(), 503, "stream_parked", True), (ReadsUnavailable(), 503, "unavailable", True),
-    (TokenBeyondStore("comment-c"), 400, "token_beyond_store", False), (KeyError("secret"), 500, "internal", False),
-])
+@pytest.mark.parametrize(
+    ("wrong", "status", "code", "later"),
+    [
+        (NotYet(), 503, "not_yet", True),
+        (StreamParked(), 503, "stream_parked", True),
+        (ReadsUnavailable(), 503, "unavailable", True),
+        (TokenBeyondStore("comment-c"), 400, "token_beyond_store", False),
+        (KeyError("secret"), 500, "internal", False),
+    ],
+)
 async def test_why_there_is_no_answer(gateway: World, wrong: Exception, status: int, code: str, later: bool) -> None:
     gateway.reads.wrong = wrong
     answer = await gateway.client.get("/comments/c")
@@ -64,23 +70,42 @@ async def test_why_there_is_no_answer(gateway: World, wrong: Exception, status: 
 LIST = "/pictures/p/comments"
 
 
-@pytest.mark.parametrize(("path", "params", "code"), [
-    (LIST, {"limit": "0"}, "limit"), (LIST, {"limit": "-1"}, "limit"), (LIST, {"limit": "101"}, "limit"),
-    (LIST, {"limit": "1000000000"}, "limit"), (LIST, {"limit": "1.0"}, "limit"), (LIST, {"limit": ""}, "limit"),
-    (LIST, {"limit": "\N{ARABIC-INDIC DIGIT ONE}"}, "limit"), (LIST, {"limit": ["1", "2"]}, "malformed"),
-    (LIST, {"order": "random"}, "malformed"), (LIST, {"cursor": "forged"}, "malformed"), (LIST, {"cursor": ""}, "malformed"),
-    (LIST, {"cursor": encode_cursor(Cursor(Micros(1), "c", newest=True), "q")}, "malformed"),
-    (LIST, {"cursor": encode_cursor(Cursor(Micros(1), "c", newest=True), "p"), "order": "oldest"}, "malformed"),
-    ("/comments/c", {"after": "comment-c@9223372036854775808"}, "malformed"), ("/comments/c", {"after": "comment-c"}, "malformed"),
-    ("/comments/c", {"after": "comment-c@01"}, "malformed"), ("/comments/c", {"after": "x@1"}, "malformed"),
-    ("/comments/c", {"after": [f"comment-{n}@1" for n in range(101)]}, "limit"),
-    ("/comments/c", {"wait": "soon"}, "malformed"), ("/comments/c", {"wait": "-1"}, "malformed"),
-    ("/comments/c", {"wait": ["1", "2"]}, "malformed"), ("/comments/c", {"nothing": "1"}, "malformed"),
-    ("/comments/c", {"version": "x"}, "malformed"), ("/comments/c", {"version": "1", "at": "2026-01-01T00:00:00Z"}, "malformed"),
-    ("/comments/c", {"at": "yesterday"}, "malformed"), ("/comments/c", {"at": "2026-01-01T00:00:00"}, "malformed"),
-    ("/comments/c", {"at": "0000-01-01T00:00:00Z"}, "malformed"), ("/comments/c", {"at": "9999-12-31T24:00:00Z"}, "malformed"),
-    ("/comments/c", {"at": "2026-06-30T23:59:60Z"}, "malformed"), ("/comments/a%20b", {}, "malformed"), ("/pictures/%00", {}, "malformed"),
-])
+@pytest.mark.parametrize(
+    ("path", "params", "code"),
+    [
+        (LIST, {"limit": "0"}, "limit"),
+        (LIST, {"limit": "-1"}, "limit"),
+        (LIST, {"limit": "101"}, "limit"),
+        (LIST, {"limit": "1000000000"}, "limit"),
+        (LIST, {"limit": "1.0"}, "limit"),
+        (LIST, {"limit": ""}, "limit"),
+        (LIST, {"limit": "\N{ARABIC-INDIC DIGIT ONE}"}, "limit"),
+        (LIST, {"limit": ["1", "2"]}, "malformed"),
+        (LIST, {"order": "random"}, "malformed"),
+        (LIST, {"cursor": "forged"}, "malformed"),
+        (LIST, {"cursor": ""}, "malformed"),
+        (LIST, {"cursor": encode_cursor(Cursor(Micros(1), "c", newest=True), "q")}, "malformed"),
+        (LIST, {"cursor": encode_cursor(Cursor(Micros(1), "c", newest=True), "p"), "order": "oldest"}, "malformed"),
+        ("/comments/c", {"after": "comment-c@9223372036854775808"}, "malformed"),
+        ("/comments/c", {"after": "comment-c"}, "malformed"),
+        ("/comments/c", {"after": "comment-c@01"}, "malformed"),
+        ("/comments/c", {"after": "x@1"}, "malformed"),
+        ("/comments/c", {"after": [f"comment-{n}@1" for n in range(101)]}, "limit"),
+        ("/comments/c", {"wait": "soon"}, "malformed"),
+        ("/comments/c", {"wait": "-1"}, "malformed"),
+        ("/comments/c", {"wait": ["1", "2"]}, "malformed"),
+        ("/comments/c", {"nothing": "1"}, "malformed"),
+        ("/comments/c", {"version": "x"}, "malformed"),
+        ("/comments/c", {"version": "1", "at": "2026-01-01T00:00:00Z"}, "malformed"),
+        ("/comments/c", {"at": "yesterday"}, "malformed"),
+        ("/comments/c", {"at": "2026-01-01T00:00:00"}, "malformed"),
+        ("/comments/c", {"at": "0000-01-01T00:00:00Z"}, "malformed"),
+        ("/comments/c", {"at": "9999-12-31T24:00:00Z"}, "malformed"),
+        ("/comments/c", {"at": "2026-06-30T23:59:60Z"}, "malformed"),
+        ("/comments/a%20b", {}, "malformed"),
+        ("/pictures/%00", {}, "malformed"),
+    ],
+)
 async def test_what_is_wrong_with_a_question(gateway: World, path: str, params: dict[str, Any], code: str) -> None:
     answer = await gateway.client.get(path, params=params or None)
     assert (answer.status_code, answer.json()["code"]) == (400, code)

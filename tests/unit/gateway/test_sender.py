@@ -20,8 +20,7 @@ from tests.unit.gateway.fakes import FakeQueue, until
 
 
 def prepared(number: int, stream: str = "comment-1") -> Prepared:
-    command = Command(
-        CommandId(f"c{number}"), "comment.delete", StreamId(stream), Raw(b"{}"), Fingerprint("f"), Micros(number))
+    command = Command(CommandId(f"c{number}"), "comment.delete", StreamId(stream), Raw(b"{}"), Fingerprint("f"), Micros(number))
     return Prepared(command, encode_command(command), key_given=False)
 
 
@@ -40,7 +39,10 @@ class Marks:
 
 @asynccontextmanager
 async def running(
-    queue: CommandQueue, marks: Marks | None = None, partitions: int = 4, deadline: float = 10,
+    queue: CommandQueue,
+    marks: Marks | None = None,
+    partitions: int = 4,
+    deadline: float = 10,
 ) -> AsyncIterator[Sender]:
     sender = Sender(queue, partitions, marks or Marks(), deadline)
     task = asyncio.create_task(sender.run())

@@ -49,8 +49,13 @@ async def test_applied_is_found_in_the_stream(gateway: World) -> None:
     await stored(gateway)
     gateway.memory.entries.clear()
     assert (await status(gateway)).json() == {
-        "command_id": "k", "stream": STREAM, "status": "applied", "version": 1, "token": "comment-c@1",
-        "projected": {"rds": True, "cache": False}}
+        "command_id": "k",
+        "stream": STREAM,
+        "status": "applied",
+        "version": 1,
+        "token": "comment-c@1",
+        "projected": {"rds": True, "cache": False},
+    }
 
 
 async def test_a_young_mark_is_believed_without_reading_the_stream(gateway: World) -> None:
@@ -62,7 +67,13 @@ async def test_a_young_mark_is_believed_without_reading_the_stream(gateway: Worl
 async def test_refused_is_told_with_its_reason(gateway: World) -> None:
     gateway.memory.entries[STREAM, "k"] = {"anonymous": REFUSED}
     assert (await status(gateway)).json() == {
-        "command_id": "k", "stream": STREAM, "status": "rejected", "version": 4, "reason": REFUSED.reason, "detail": REFUSED.detail}
+        "command_id": "k",
+        "stream": STREAM,
+        "status": "rejected",
+        "version": 4,
+        "reason": REFUSED.reason,
+        "detail": REFUSED.detail,
+    }
 
 
 async def test_the_actor_is_told_by_parameter_or_header_or_by_being_the_only_one(gateway: World) -> None:
@@ -113,10 +124,19 @@ async def test_a_wait_ends_soon_when_the_process_stops(gateway: World) -> None:
     assert (await asking).json()["status"] == "pending"
 
 
-@pytest.mark.parametrize("given", [
-    {}, {"stream": "c"}, {"stream": "Comment-c"}, {"stream": "comment-c", "wait": "nan"}, {"stream": "comment-c", "wait": "-1"},
-    {"stream": "comment-c", "actor": "a/b"}, {"stream": ["comment-c", "comment-d"]}, {"stream": "comment-c", "more": "1"},
-])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"stream": "c"},
+        {"stream": "Comment-c"},
+        {"stream": "comment-c", "wait": "nan"},
+        {"stream": "comment-c", "wait": "-1"},
+        {"stream": "comment-c", "actor": "a/b"},
+        {"stream": ["comment-c", "comment-d"]},
+        {"stream": "comment-c", "more": "1"},
+    ],
+)
 async def test_what_is_wrong_with_the_question(gateway: World, given: dict[str, Any]) -> None:
     answer = await gateway.client.get("/commands/k", params=given)
     assert (answer.status_code, answer.json()["code"]) == (400, "malformed")

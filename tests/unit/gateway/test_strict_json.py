@@ -44,25 +44,64 @@ def test_no_bytes_do_worse_than_a_problem(raw: bytes) -> None:
         assert isinstance(parse(raw), dict)
 
 
-@pytest.mark.parametrize("raw", [
-    b"", b"{", b"{} x", b"{}{}", b"[]", b"null", b'"a"', b'{"a":"\xff"}', b'{"a":"\xed\xa0\x80"}', b"\xef\xbb\xbf{}",
-    '{"a":1}'.encode("utf-16"), b"[" * 100_000, b'{"a":' * 100_000, b'{"a":' * 65 + b"1" + b"}" * 65, b'{"a":' + b"9" * 5000 + b"}",
-    b'{"a":1e999}', b'{"a":-1e999}', b'{"a":NaN}', b'{"a":Infinity}', b'{"a":-Infinity}', b'{"a":1,"a":1}', b'{"a":1,"\\u0061":2}',
-    b'{"a":"\\\\","a":"\\\\"}', b'{"a":{"b":1,"b":2}}', b'{"a":"\\u0000"}', b'{"a\\u0000":1}', b'{"a":"\x00"}', b'{"a":"\\ud800"}',
-    b'{"a":"\\udc00x"}', b'{"a":9223372036854775808}', b'{"a":-9223372036854775809}', b'{"a":01}', b"{'a':1}", b'{"a":1,}',
-    b'{"a":0.123456789012345678901234567890123456789}',
-])
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"{",
+        b"{} x",
+        b"{}{}",
+        b"[]",
+        b"null",
+        b'"a"',
+        b'{"a":"\xff"}',
+        b'{"a":"\xed\xa0\x80"}',
+        b"\xef\xbb\xbf{}",
+        '{"a":1}'.encode("utf-16"),
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b'{"a":' * 65 + b"1" + b"}" * 65,
+        b'{"a":' + b"9" * 5000 + b"}",
+        b'{"a":1e999}',
+        b'{"a":-1e999}',
+        b'{"a":NaN}',
+        b'{"a":Infinity}',
+        b'{"a":-Infinity}',
+        b'{"a":1,"a":1}',
+        b'{"a":1,"\\u0061":2}',
+        b'{"a":"\\\\","a":"\\\\"}',
+        b'{"a":{"b":1,"b":2}}',
+        b'{"a":"\\u0000"}',
+        b'{"a\\u0000":1}',
+        b'{"a":"\x00"}',
+        b'{"a":"\\ud800"}',
+        b'{"a":"\\udc00x"}',
+        b'{"a":9223372036854775808}',
+        b'{"a":-9223372036854775809}',
+        b'{"a":01}',
+        b"{'a':1}",
+        b'{"a":1,}',
+        b'{"a":0.123456789012345678901234567890123456789}',
+    ],
+)
 def test_what_is_refused(raw: bytes) -> None:
     with pytest.raises(Problem) as found:
         parse(raw)
     assert (found.value.status, found.value.code) == (400, "malformed")
 
 
-@pytest.mark.parametrize(("raw", "value"), [
-    (b'{"a":"\\\\u0000"}', "\\u0000"), (b'{"a":"\\"\\\\\\""}', '"\\"'), (b'{"a":9223372036854775807}', 2**63 - 1),
-    ('{"a":"\U0001f600\ufffe"}'.encode(), "\U0001f600\ufffe"), (b'{"a":0.1}', 0.1), (b' {"a" : [ ] }\r\n', []),
-    (b'{"a":10000000000000000000000000000000000000000.0}', 1e40),
-])
+@pytest.mark.parametrize(
+    ("raw", "value"),
+    [
+        (b'{"a":"\\\\u0000"}', "\\u0000"),
+        (b'{"a":"\\"\\\\\\""}', '"\\"'),
+        (b'{"a":9223372036854775807}', 2**63 - 1),
+        ('{"a":"\U0001f600\ufffe"}'.encode(), "\U0001f600\ufffe"),
+        (b'{"a":0.1}', 0.1),
+        (b' {"a" : [ ] }\r\n', []),
+        (b'{"a":10000000000000000000000000000000000000000.0}', 1e40),
+    ],
+)
 def test_what_only_looks_wrong_is_taken(raw: bytes, value: object) -> None:
     assert parse(raw) == {"a": value}
 
@@ -77,13 +116,21 @@ class Outer(Struct, forbid_unknown_fields=True):
     many: list[Inner] = []
 
 
-@pytest.mark.parametrize(("raw", "code", "pointer"), [
-    (b"{}", "malformed", "/text"), (b'{"text":1}', "malformed", "/text"), (b'{"text":"abcd"}', "limit", "/text"),
-    (b'{"text":"a","x/y":1}', "malformed", "/x~1y"), (b'{"text":"a","inner":{"n":"1"}}', "malformed", "/inner/n"),
-    (b'{"text":"a","inner":{"n":1.0}}', "malformed", "/inner/n"), (b'{"text":"a","inner":{"n":true}}', "malformed", "/inner/n"),
-    (b'{"text":"a","inner":{}}', "malformed", "/inner/n"), (b'{"text":"a","inner":{"n":1,"m":2}}', "malformed", "/inner/m"),
-    (b'{"text":"a","many":[{"n":null}]}', "malformed", "/many/0/n"),
-])
+@pytest.mark.parametrize(
+    ("raw", "code", "pointer"),
+    [
+        (b"{}", "malformed", "/text"),
+        (b'{"text":1}', "malformed", "/text"),
+        (b'{"text":"abcd"}', "limit", "/text"),
+        (b'{"text":"a","x/y":1}', "malformed", "/x~1y"),
+        (b'{"text":"a","inner":{"n":"1"}}', "malformed", "/inner/n"),
+        (b'{"text":"a","inner":{"n":1.0}}', "malformed", "/inner/n"),
+        (b'{"text":"a","inner":{"n":true}}', "malformed", "/inner/n"),
+        (b'{"text":"a","inner":{}}', "malformed", "/inner/n"),
+        (b'{"text":"a","inner":{"n":1,"m":2}}', "malformed", "/inner/m"),
+        (b'{"text":"a","many":[{"n":null}]}', "malformed", "/many/0/n"),
+    ],
+)
 def test_a_problem_points_at_its_place(raw: bytes, code: str, pointer: str) -> None:
     with pytest.raises(Problem) as found:
         read(raw, Outer)
