@@ -87,6 +87,25 @@ def public_name(stored: str) -> str:
     return head if dot and tail[:1] == "v" and tail[1:].isdigit() else stored
 
 
+def _odd_type(kind: str) -> list[str]:
+    """A stream's id must read back as its type and id: of `order-item-7` the type is `order`."""
+    parts = stream_parts(stream_id(kind, "1"))
+    if parts is not None and parts.type == kind:
+        return []
+    return [f"HEADRACE_DOMAIN: the type {kind!r} is not a lower-case letter followed by at most 63 of a-z, 0-9 and _"]
+
+
+def _circles(upcasts: Mapping[str, Upcast]) -> list[str]:
+    faults = []
+    for first in upcasts:
+        name, steps = first, 0
+        while name in upcasts and steps <= len(upcasts):
+            name, steps = upcasts[name].to, steps + 1
+        if steps > len(upcasts):
+            faults.append(f"HEADRACE_DOMAIN: the upcasts of {first} run in a circle")
+    return faults
+
+
 class Registry:
     """The domains of one process; looks names up and turns events into JSON and back."""
 
@@ -113,6 +132,7 @@ class Registry:
             for old, up in domain.upcasts.items()
             if up.to not in domain.events and up.to not in domain.upcasts
         ]
+        faults += _odd_type(domain.type) + _circles(domain.upcasts)
         self._by_type[domain.type] = domain
         self.commands.update(domain.commands)
         self._domain_of.update(dict.fromkeys(domain.commands, domain))
