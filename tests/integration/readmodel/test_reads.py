@@ -10,7 +10,8 @@ from events.comments.events import CommentUpdated
 from events.envelope import Commit
 from events.ids import StreamId, Token, Version
 from readmodel.answers import CommentView
-from readmodel.comments.cached import comment_key, newest_key
+from readmodel.comments.cached import comment_key, load_keys, newest_key
+from readmodel.entries import encode, version_of
 from readmodel.errors import NotYet, StreamParked, TokenBeyondStore
 from readmodel.holds import Hold
 from readmodel.pages import Cursor, Page, decode_cursor, encode_cursor
@@ -220,7 +221,7 @@ async def test_no_read_is_ever_older_than_what_both_projectors_have_passed(house
     over = asyncio.Event()
 
     async def writer() -> None:
-        for number in range(150):
+        for number in range(90):
             stream = dice.choice(streams)
             at = versions[stream]
             await write(house, commit(stream, at + 1, at, CommentUpdated(f"{number}")))
@@ -270,3 +271,55 @@ async def test_redis_loses_everything_at_any_moment(house: House) -> None:
     await house.client.script_flush()
     await write(house, commit(comment(1), 2, 1, CommentUpdated("x")))
     assert (await house.reads.comment("1")).version == 2
+
+
+async def test_slow_fills_among_changes_and_evictions_leave_nothing_old(house: House) -> None:
+    """Gateways that are slow between reading PostgreSQL and filling; when all is quiet, Redis holds what PostgreSQL has."""
+    dice = random.Random(11)
+    streams = [comment(n) for n in range(3)]
+    versions = dict.fromkeys(streams, 1)
+    await write(house, *(history(stream, "p")[0] for stream in streams))
+    keys = [*(comment_key(house.cache.prefix, stream) for stream in streams), newest_key(house.cache.prefix, "p")]
+    over, written = asyncio.Event(), asyncio.Condition()
+
+    async def slow_gateway(number: int) -> int:
+        landed = turn = 0
+        while not over.is_set():
+            key, nonce, turn = dice.choice(keys), f"{number}-{turn}", turn + 1
+            _, leased = await house.cache.look(key, nonce)
+            async with house.database.engine.connect() as connection:
+                version, view = (await load_keys(connection, house.cache.prefix, [key]))[key]
+            async with written:  # the fault under test: this gateway stands still while a change goes by
+                if dice.random() < 0.7 and not over.is_set():
+                    await written.wait()
+            landed += leased and await house.cache.fill(key, nonce, encode(version, view), 60_000)
+        return landed
+
+    async def older() -> list[str]:
+        """What Redis holds although both projectors have passed something newer."""
+        heads = [version_of(await house.client.getrange(comment_key(house.cache.prefix, stream), 0, 63)) for stream in streams]
+        return [stream for stream, head in zip(streams, heads, strict=True) if head is not None and head < versions[stream]]
+
+    async def writer() -> int:
+        stale = []
+        for number in range(60):
+            stream = dice.choice(streams)
+            at = versions[stream]
+            await write(house, commit(stream, at + 1, at, CommentUpdated(f"{at}")))
+            versions[stream] = at + 1
+            async with written:
+                if number == 59:
+                    over.set()
+                written.notify_all()
+            stale += await older()
+            if number % 3 == 0:
+                await house.client.delete(*keys)
+        assert stale == []
+        return 1
+
+    assert all(await asyncio.gather(*map(slow_gateway, range(6)), writer()))
+    async with house.database.engine.connect() as connection:
+        there = await load_keys(connection, house.cache.prefix, keys)
+    found = {key: version_of(await house.client.getrange(key, 0, 63)) for key in keys}
+    assert {key: version for key, version in found.items() if version not in (None, there[key][0])} == {}
+    assert any(version is not None for version in found.values())
