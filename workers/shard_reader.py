@@ -28,7 +28,8 @@ IDLE_SECONDS: Final = 1.0
 WARM_SECONDS: Final = 0.5
 """For so long after a wake-up call an empty page means "not there yet", not "nothing to do"."""
 _LOG: Final = logs.get("relay")
-_EXPIRED: Final = frozenset({"ExpiredIteratorException", "TrimmedDataAccessException"})
+_TRIMMED: Final = "TrimmedDataAccessException"
+_EXPIRED: Final = frozenset({"ExpiredIteratorException", _TRIMMED})
 
 
 class Topic:
@@ -107,24 +108,33 @@ class ShardReader:
             await self._renew_when_due(reading)
             await _rest(waker, stop, asked, busy=bool(records))
 
-    async def _iterator(self, reading: "_Reading", start: str = "") -> str:
-        where: dict[str, Any] = {"ShardIteratorType": start or "TRIM_HORIZON"}
-        if reading.progress.sequence and not start:
-            where = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": reading.progress.sequence}
+    async def _iterator(self, reading: "_Reading") -> str:
+        """After the checkpoint, or from the oldest record left when that one is gone."""
+        oldest = {"ShardIteratorType": "TRIM_HORIZON"}
+        if not reading.progress.sequence:
+            return await self._iterator_at(reading, oldest)
+        try:
+            after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": reading.progress.sequence}
+            return await self._iterator_at(reading, after)
+        except AwsRefused as wrong:
+            if wrong.code != _TRIMMED:
+                raise
+        # Records are gone from the stream; the projectors see the gap and read the store.
+        DISCARDS.labels("relay", "trimmed").inc()
+        _LOG.error("records lost to the stream's age", action="trim", shard=reading.shard.id)
+        return await self._iterator_at(reading, oldest)
+
+    async def _iterator_at(self, reading: "_Reading", where: dict[str, Any]) -> str:
         with aws_errors():
             answer = await self._streams.get_shard_iterator(StreamArn=self._arn, ShardId=reading.shard.id, **where)
         return answer["ShardIterator"]
 
     async def _recover(self, wrong: Exception, reading: "_Reading", stop: asyncio.Event) -> str:
-        """A new iterator: from the checkpoint, or from the oldest record left when that one is gone."""
+        """A new iterator, after a pause. Raises what no new iterator can mend."""
         code = wrong.code if isinstance(wrong, AwsRefused) else ""
         if isinstance(wrong, AwsRefused) and code not in _EXPIRED:
             raise wrong
         _LOG.warning("shard read again", action="recover", shard=reading.shard.id, error=str(wrong))
-        if code == "TrimmedDataAccessException":
-            # Records are gone from the stream; the projectors see the gap and read the store.
-            DISCARDS.labels("relay", "trimmed").inc()
-            return await self._iterator(reading, "TRIM_HORIZON")
         reading.failures += 1
         await pause(stop, backoff(reading.failures, random.random()))  # noqa: S311 - jitter
         await self._renew_when_due(reading)

@@ -1,0 +1,107 @@
+"""A shard read to its end: what moves the checkpoint, what is published again, and what ends a reader."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from events.dynamo_items import to_item
+from events.parcel import read_commits
+from runtime.aws import AwsRefused
+from tests.support.fake_streams import FakeSns, FakeStreams, refused
+from tests.support.fake_table import FakeTable
+from tests.unit.workers.test_packing import commit
+from workers.lease import LeaseLost, Leases
+from workers.shard_reader import ShardReader, Topic
+from workers.shards import Progress, Shard
+from workers.waking import Waker
+
+CHECKPOINT = "checkpoint"
+
+
+def records(*firsts: int) -> list[dict[str, Any]]:
+    return [
+        {"eventName": "INSERT", "dynamodb": {"NewImage": to_item(commit("thing-1", n)), "SequenceNumber": f"{100 + n}"}} for n in firsts
+    ]
+
+
+async def read(streams: FakeStreams, sns: FakeSns, table: FakeTable, *, begin: str = "", seconds: float = 10) -> Progress:
+    leases = Leases(cast(Any, table), "control", "ann", seconds)
+    row = await leases.acquire("s")
+    assert row is not None
+    if begin:
+        row = await leases.renew(row, Progress(begin))
+    reader = ShardReader(cast(Any, streams), "arn", Topic(cast(Any, sns), "topic"), leases)
+    waker = Waker(cast(Any, None), "appended")
+    waker.last_called = float("inf")  # called all the time: no long rests
+    async with asyncio.timeout(5):
+        return await reader.read(Shard("s"), row, waker, asyncio.Event())
+
+
+def published(sns: FakeSns) -> list[int]:
+    return [int(c.first) for call in sns.calls for entry in call for c in read_commits(entry["Message"]).commits]
+
+
+async def test_everything_is_published_and_the_end_is_written_down() -> None:
+    table, sns = FakeTable(), FakeSns()
+    assert await read(FakeStreams([records(1, 2), [], records(3)]), sns, table) == Progress("103", ended=True)
+    assert published(sns) == [1, 2, 3]
+    assert (table.rows["s"][CHECKPOINT], table.rows["s"]["shard_ended"]) == ({"S": "103"}, {"BOOL": True})
+    assert table.rows["s"]["lease_owner"] == {"S": "-"}
+
+
+async def test_an_entry_that_failed_is_tried_again_under_the_same_id() -> None:
+    sns = FakeSns([{0}, refused("Throttling")])
+    await read(FakeStreams([records(1)]), sns, FakeTable())
+    assert len({call[0]["MessageDeduplicationId"] for call in sns.calls}) == 1
+    assert published(sns) == [1, 1, 1]
+
+
+async def test_the_checkpoint_is_where_reading_begins() -> None:
+    streams = FakeStreams([records(8)])
+    await read(streams, FakeSns(), FakeTable(), begin="107")
+    assert streams.asked == ["107"]
+
+
+async def test_an_expired_iterator_goes_on_at_the_checkpoint() -> None:
+    streams, sns = FakeStreams([records(1), refused("ExpiredIteratorException"), records(2)]), FakeSns()
+    assert (await read(streams, sns, FakeTable())).sequence == "102"
+    assert (streams.asked, published(sns)) == (["TRIM_HORIZON", "101"], [1, 2])
+
+
+async def test_a_checkpoint_older_than_the_stream_goes_on_at_the_oldest_record() -> None:
+    """A day without a relay; the projectors see the gap and read the store."""
+    streams = FakeStreams([records(9)], [refused("TrimmedDataAccessException")])
+    sns = FakeSns()
+    assert (await read(streams, sns, FakeTable(), begin="101")).sequence == "109"
+    assert (streams.asked, published(sns)) == (["101", "TRIM_HORIZON"], [9])
+
+
+async def test_records_trimmed_under_the_reader_are_passed_over() -> None:
+    streams = FakeStreams([records(1), refused("TrimmedDataAccessException"), records(9)])
+    assert (await read(streams, FakeSns(), FakeTable())).sequence == "109"
+
+
+async def test_what_aws_refuses_for_good_ends_the_reader() -> None:
+    with pytest.raises(AwsRefused, match="AccessDenied"):
+        await read(FakeStreams([refused("AccessDenied")]), FakeSns(), FakeTable())
+
+
+async def test_nothing_is_published_under_a_lease_that_ran_out_and_no_checkpoint_moves() -> None:
+    table = FakeTable()
+    sns = FakeSns([refused("Throttling")] * 50)
+    progress = await read(FakeStreams([records(1), records(2)]), sns, table, seconds=0.2)
+    assert progress == Progress()
+    assert CHECKPOINT not in table.rows["s"]
+    assert len(sns.calls) < 10
+
+
+async def test_a_lease_taken_by_another_meanwhile_is_left_alone() -> None:
+    table = FakeTable()
+
+    def steal() -> None:
+        table.rows["s"] = table.rows["s"] | {"lease_owner": {"S": "bob"}, "lease_epoch": {"N": "9"}, CHECKPOINT: {"S": "500"}}
+
+    with pytest.raises(LeaseLost):
+        await read(FakeStreams([records(1)]), FakeSns(seen=steal), table)
+    assert table.rows["s"][CHECKPOINT] == {"S": "500"}
