@@ -39,9 +39,34 @@ def run_role(settings: Settings, role: str, serve: Serve) -> int:
         print(f"headrace run {role}: {wrong}", file=sys.stderr)  # noqa: T201 - the one line the operator sees
         return WRONG
     except (HeadraceError, OSError) as broken:
-        _LOG.error("role ended", action="end", error=f"{type(broken).__name__}: {broken}")
-        return FAILED
+        return _broken(broken)
+    except ExceptionGroup as several:  # the tasks of a role end in groups
+        return _ended(role, several)
     return DONE
+
+
+def _ended(role: str, several: ExceptionGroup) -> int:
+    """What a role's tasks broke on, when all of it is ours; a bug is raised on, for its trace."""
+    told, rest = several.split(ConfigurationError)
+    broken, bugs = rest.split((HeadraceError, OSError)) if rest is not None else (None, None)
+    if bugs is not None:
+        raise several
+    if told is not None:
+        print(f"headrace run {role}: {'; '.join(map(str, _leaves(told)))}", file=sys.stderr)  # noqa: T201
+        return WRONG
+    return _broken(*_leaves(broken)) if broken is not None else FAILED
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for each in group.exceptions:
+        found += _leaves(each) if isinstance(each, BaseExceptionGroup) else [each]
+    return found
+
+
+def _broken(*why: BaseException) -> int:
+    _LOG.error("role ended", action="end", error="; ".join(f"{type(each).__name__}: {each}" for each in why))
+    return FAILED
 
 
 async def _until_stopped(settings: Settings, role: str, serve: Serve) -> None:
