@@ -69,7 +69,8 @@ class Draft:
 
         The others are forgotten as if they had fallen out of the window; only their own redelivery would be decided anew.
         """
-        room, kept = MAX_SETTLED_BYTES, []
+        room = MAX_SETTLED_BYTES
+        kept: list[Settled] = []
         for each in reversed(self.settled.values()):
             room -= len(ENCODER.encode(each)) + 1
             if room < 0 or len(kept) == WINDOW:
