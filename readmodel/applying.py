@@ -113,8 +113,10 @@ class Applier:
         every = [stream for wanted in streams.values() for stream in wanted]
         parks = await connection.execute(
             select(PARKED.c.projector, PARKED.c.stream).where(
-                PARKED.c.generation == self._database.generation, PARKED.c.stream == any_stream()),
-            {"streams": every})
+                PARKED.c.generation == self._database.generation, PARKED.c.stream == any_stream()
+            ),
+            {"streams": every},
+        )
         found.parked = {(projector, stream) for projector, stream in parks}
         return found
 
@@ -127,10 +129,13 @@ class Applier:
         return judged
 
     async def _write(
-        self, connection: AsyncConnection, work: Sequence[tuple[Unit, Plan]], standing: _Standing, done: Applied,
+        self,
+        connection: AsyncConnection,
+        work: Sequence[tuple[Unit, Plan]],
+        standing: _Standing,
+        done: Applied,
     ) -> None:
-        folded = [(unit, each, result) for unit, each in work
-                  if (result := self._folded(unit, each, standing, done)) is not None]
+        folded = [(unit, each, result) for unit, each in work if (result := self._folded(unit, each, standing, done)) is not None]
         tables: dict[Any, list[dict[str, Any]]] = {}
         for unit, each, result in folded:
             home = unit.projection.home
@@ -168,9 +173,17 @@ class Applier:
     async def _write_parks(self, connection: AsyncConnection, done: Applied) -> None:
         if not done.parked:
             return
-        rows = [{"generation": self._database.generation, "projector": unit.projection.name, "stream": unit.stream,
-                 "reason": fault.reason, "detail": storable(fault.detail), "first_version": fault.version}
-                for unit, fault in sorted(done.parked, key=lambda each: (each[0].projection.name, each[0].stream))]
+        rows = [
+            {
+                "generation": self._database.generation,
+                "projector": unit.projection.name,
+                "stream": unit.stream,
+                "reason": fault.reason,
+                "detail": storable(fault.detail),
+                "first_version": fault.version,
+            }
+            for unit, fault in sorted(done.parked, key=lambda each: (each[0].projection.name, each[0].stream))
+        ]
         await connection.execute(insert(PARKED).on_conflict_do_nothing(), rows)
 
 
@@ -178,8 +191,7 @@ def _cut(judged: Plan, fault: Fault, before: Position) -> None:
     """Leave the commit with the fault, and all after it, out of the plan; a commit is applied whole or not at all."""
     kept = [each for each in judged.apply if each.commit.last < fault.version]
     judged.apply = kept
-    judged.reached = Position(
-        kept[-1].commit.last, kept[-1].commit.first, kept[-1].recorded()[-1].command_id) if kept else before
+    judged.reached = Position(kept[-1].commit.last, kept[-1].commit.first, kept[-1].recorded()[-1].command_id) if kept else before
 
 
 def storable(detail: str) -> str:

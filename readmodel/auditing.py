@@ -86,7 +86,11 @@ async def database_versions(database: Database, prefix: str, keys: Sequence[str]
 
 
 async def _page(
-    engine: AsyncEngine, wanted: Select[Any], keys: Sequence[Any], after: tuple[Any, ...] | None, size: int,
+    engine: AsyncEngine,
+    wanted: Select[Any],
+    keys: Sequence[Any],
+    after: tuple[Any, ...] | None,
+    size: int,
 ) -> list[dict[str, Any]]:
     if after is not None:
         wanted = wanted.where(tuple_(*keys) > tuple_(*after))

@@ -6,6 +6,7 @@ The cache projector uses `patient`: it has time, and must not go on without an a
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
 from importlib.resources import files
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -62,6 +63,13 @@ class Cache:
         self._free = asyncio.Semaphore(AT_ONCE)
         self._look, self._fill = _script(client, "look"), _script(client, "fill")
         self._held, self._refresh = _script(client, "held"), _script(client, "refresh")
+
+    async def warm(self) -> None:
+        """Connect and load the scripts, with more patience than a query has; Redis away is no reason not to start."""
+        with suppress(*FAILURES):
+            async with asyncio.timeout(PATIENT_SECONDS):
+                for script in (self._look, self._fill, self._held, self._refresh):
+                    await self._client.script_load(script.script)
 
     async def look(self, key: str, nonce: str) -> tuple[bytes | None, bool]:
         """(what is held, whether the fill lease is now ours under `nonce`). The lease is asked for only on a miss."""

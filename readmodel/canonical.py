@@ -32,8 +32,11 @@ def differences(expected: Mapping[str, Any] | None, found: Mapping[str, Any] | N
     if expected is None or found is None:
         return [] if expected is found else ["no row" if found is None else "a row that no event made"]
     wanted, has = canonical(expected), canonical(found)
-    return [f"{name} is {_short(has.get(name))}, the events say {_short(wanted.get(name))}"
-            for name in sorted(wanted.keys() | has.keys()) if wanted.get(name) != has.get(name)]
+    return [
+        f"{name} is {_short(has.get(name))}, the events say {_short(wanted.get(name))}"
+        for name in sorted(wanted.keys() | has.keys())
+        if wanted.get(name) != has.get(name)
+    ]
 
 
 def _short(value: object) -> str:

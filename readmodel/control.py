@@ -13,14 +13,17 @@ CACHE: Final = "cache"
 METADATA: Final = MetaData()
 
 GENERATIONS: Final = Table(
-    "generations", METADATA,
+    "generations",
+    METADATA,
     Column("projector", Text, primary_key=True),
     Column("current", Integer, nullable=False),
     Column("flipped_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    schema=CONTROL_SCHEMA)
+    schema=CONTROL_SCHEMA,
+)
 
 PARKED: Final = Table(
-    "parked", METADATA,
+    "parked",
+    METADATA,
     Column("generation", Integer, primary_key=True),
     Column("projector", Text(collation="C"), primary_key=True, comment="the projection's name"),
     Column("stream", Text(collation="C"), primary_key=True),
@@ -28,15 +31,18 @@ PARKED: Final = Table(
     Column("detail", Text, nullable=False, comment="one sentence, for people"),
     Column("first_version", BigInteger, nullable=False, comment="the version that could not be applied"),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    schema=CONTROL_SCHEMA)
+    schema=CONTROL_SCHEMA,
+)
 
 POSITIONS: Final = Table(
-    "positions", METADATA,
+    "positions",
+    METADATA,
     Column("projector", Text(collation="C"), primary_key=True, comment="a projection without a home table, or `cache`"),
     Column("stream", Text(collation="C"), primary_key=True),
     Column("version", BigInteger, nullable=False),
     Column("commit_first", BigInteger, nullable=False),
-    Column("head_id", Text, nullable=False))
+    Column("head_id", Text, nullable=False),
+)
 
 
 def schema_of(generation: int) -> str:

@@ -77,14 +77,18 @@ def _first_line(wrong: DBAPIError) -> str:
 def open_engine(settings: Settings, search_path: str, limits: Limits | None = None) -> AsyncEngine:
     """An engine; nothing is connected yet. Without limits: connections that are not kept. The caller disposes of it."""
     url, ssl = _url(settings)
-    options: dict[str, Any] = {"poolclass": NullPool} if limits is None else {
-        "pool_size": limits.pool, "max_overflow": 0, "pool_timeout": limits.acquire_seconds, "pool_recycle": 1800}
+    options: dict[str, Any] = (
+        {"poolclass": NullPool}
+        if limits is None
+        else {"pool_size": limits.pool, "max_overflow": 0, "pool_timeout": limits.acquire_seconds, "pool_recycle": 1800}
+    )
     if limits is not None and limits.one_by_one:
         options["isolation_level"] = "AUTOCOMMIT"
     arguments: dict[str, Any] = {
         "timeout": CONNECT_SECONDS,
         "command_timeout": limits.statement_seconds if limits else None,
-        "server_settings": _server_settings(search_path, limits)}
+        "server_settings": _server_settings(search_path, limits),
+    }
     if ssl is not None:
         arguments["ssl"] = ssl
     return create_async_engine(url, connect_args=arguments, **options)

@@ -52,8 +52,7 @@ class Holding:
         return found[stream]
 
     async def _behind(self, wanted: Mapping[StreamId, Version]) -> dict[StreamId, Version]:
-        found: dict[StreamId, Reached] = await self._tiers.ask(
-            lambda connection: self._progress.reached(connection, list(wanted)))
+        found: dict[StreamId, Reached] = await self._tiers.ask(lambda connection: self._progress.reached(connection, list(wanted)))
         behind = {stream: version for stream, version in wanted.items() if not found[stream].shows(version)}
         stuck = next((stream for stream in behind if found[stream].stuck), None)
         if stuck is not None:

@@ -39,19 +39,20 @@ async def count_parked(engine: AsyncEngine) -> int:
 async def list_parked(engine: AsyncEngine, after: tuple[str, str] = ("", ""), limit: int = 1000) -> list[Parked]:
     """A page of them, ordered by (stream, projector) from beyond `after`."""
     wanted = select(PARKED).where(
-        PARKED.c.generation == _current(),
-        (PARKED.c.stream > after[0]) | ((PARKED.c.stream == after[0]) & (PARKED.c.projector > after[1])))
+        PARKED.c.generation == _current(), (PARKED.c.stream > after[0]) | ((PARKED.c.stream == after[0]) & (PARKED.c.projector > after[1]))
+    )
     with database_errors():
         async with engine.connect() as connection:
             found = await connection.execute(wanted.order_by(PARKED.c.stream, PARKED.c.projector).limit(limit))
-            return [Parked(row.projector, row.stream, row.reason, row.detail, row.first_version,
-                           rfc3339(from_datetime(row.at))) for row in found]
+            return [
+                Parked(row.projector, row.stream, row.reason, row.detail, row.first_version, rfc3339(from_datetime(row.at)))
+                for row in found
+            ]
 
 
 async def unpark(engine: AsyncEngine, streams: Sequence[StreamId]) -> int:
     """Let streams go; the caller then applies what the store holds of them (`Projecting.catch_up`). How many were parked."""
     with database_errors():
         async with engine.begin() as connection:
-            gone = await connection.execute(
-                delete(PARKED).where(PARKED.c.generation == _current(), PARKED.c.stream.in_(streams)))
+            gone = await connection.execute(delete(PARKED).where(PARKED.c.generation == _current(), PARKED.c.stream.in_(streams)))
             return gone.rowcount

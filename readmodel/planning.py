@@ -81,11 +81,16 @@ def by_stream(commits: Iterable[Commit], stubs: Iterable[Stub] = ()) -> dict[Str
 
 
 def units_of(
-    commits: Iterable[Commit], stubs: Iterable[Stub], projections: Callable[[StreamId], Sequence[Projection]],
+    commits: Iterable[Commit],
+    stubs: Iterable[Stub],
+    projections: Callable[[StreamId], Sequence[Projection]],
 ) -> list[Unit]:
     """One unit for every (projection, stream) of the batch, sorted by them."""
-    units = [Unit(projection, stream, arrived, until)
-             for stream, (arrived, until) in by_stream(commits, stubs).items() for projection in projections(stream)]
+    units = [
+        Unit(projection, stream, arrived, until)
+        for stream, (arrived, until) in by_stream(commits, stubs).items()
+        for projection in projections(stream)
+    ]
     return sorted(units, key=lambda unit: (unit.projection.name, unit.stream))
 
 
@@ -118,8 +123,10 @@ def _verdict(arrived: Arrived, position: Position, *, parked: bool) -> tuple[Ver
     verdict = judge(position, commit, head_id, parked=parked)
     if verdict is not Verdict.FORK:
         return verdict, None
-    detail = (f"commit {commit.first}-{commit.last} after {commit.previous} contradicts version {position.version} "
-              f"of commit {position.commit_first}")
+    detail = (
+        f"commit {commit.first}-{commit.last} after {commit.previous} contradicts version {position.version} "
+        f"of commit {position.commit_first}"
+    )
     return verdict, Fault("fork", detail, commit.first)
 
 

@@ -79,12 +79,24 @@ def _everything(registry: Registry, generation: int) -> CompoundSelect[Any]:
     homes = [(each.name, each.home) for each in projections if each.home is not None]
     names = [READ_MODEL, CACHE, *(each.name for each in projections if each.home is None)]
     parts: list[Any] = [
-        select(literal(name, Text()).label("projector"), home.c.stream, home.c.version, home.c.commit_first,
-               home.c.head_id, false().label("parked")).where(home.c.stream == any_stream()) for name, home in homes]
+        select(
+            literal(name, Text()).label("projector"),
+            home.c.stream,
+            home.c.version,
+            home.c.commit_first,
+            home.c.head_id,
+            false().label("parked"),
+        ).where(home.c.stream == any_stream())
+        for name, home in homes
+    ]
     parts.append(
-        select(POSITIONS.c.projector, POSITIONS.c.stream, POSITIONS.c.version, POSITIONS.c.commit_first,
-               POSITIONS.c.head_id, false()).where(POSITIONS.c.projector.in_(names), POSITIONS.c.stream == any_stream()))
+        select(
+            POSITIONS.c.projector, POSITIONS.c.stream, POSITIONS.c.version, POSITIONS.c.commit_first, POSITIONS.c.head_id, false()
+        ).where(POSITIONS.c.projector.in_(names), POSITIONS.c.stream == any_stream())
+    )
     parts.append(
-        select(PARKED.c.projector, PARKED.c.stream, PARKED.c.first_version, PARKED.c.first_version,
-               cast(literal(""), Text), true()).where(PARKED.c.generation == generation, PARKED.c.stream == any_stream()))
+        select(PARKED.c.projector, PARKED.c.stream, PARKED.c.first_version, PARKED.c.first_version, cast(literal(""), Text), true()).where(
+            PARKED.c.generation == generation, PARKED.c.stream == any_stream()
+        )
+    )
     return union_all(*parts)

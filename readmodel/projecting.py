@@ -96,4 +96,5 @@ def _halves(units: Sequence[Unit]) -> tuple[list[Unit], list[Unit]] | None:
     earlier, later = unit.commits[:middle], unit.commits[middle:]
     until = Version(max(each.commit.last for each in earlier))
     return [Unit(unit.projection, unit.stream, earlier, until, unit.fetched)], [
-        Unit(unit.projection, unit.stream, later, unit.until, unit.fetched)]
+        Unit(unit.projection, unit.stream, later, unit.until, unit.fetched)
+    ]

@@ -69,8 +69,9 @@ class Projection:
             faults.append(f"projection {self.name}: its home table lacks {', '.join(POSITION_COLUMNS)}")
         if self.home is not None and self.home not in self.tables:
             faults.append(f"projection {self.name}: its home table is not among its tables")
-        faults += [f"projection {self.name}: the table {table.name} has no primary key"
-                   for table in self.tables if not table.primary_key.columns]
+        faults += [
+            f"projection {self.name}: the table {table.name} has no primary key" for table in self.tables if not table.primary_key.columns
+        ]
         if faults:
             raise ConfigurationError(faults)
 

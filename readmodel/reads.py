@@ -1,7 +1,7 @@
 """Queries: Redis first, PostgreSQL else, and never less than the tokens a reader holds.
 
-    async with open_reads(settings, store) as reads:
-        answer = await reads.comment("42", Hold(after=(token,)))
+async with open_reads(settings, store) as reads:
+    answer = await reads.comment("42", Hold(after=(token,)))
 """
 
 from collections.abc import AsyncIterator
@@ -72,7 +72,8 @@ class Reads:
             return _answered(looked.entry.view, CACHE, looked.entry.version)
         await self._holding.reach(hold)
         revision, view = await self._tiers.load(
-            key, looked, lambda connection: queries.picture(connection, picture_id), shared=not hold.after)
+            key, looked, lambda connection: queries.picture(connection, picture_id), shared=not hold.after
+        )
         return _answered(view, DATABASE, revision)
 
     async def comments(self, picture_id: str, page: Page, hold: Hold = NOTHING_HELD) -> Answer[CommentPage]:
@@ -85,8 +86,7 @@ class Reads:
                 return _answered(shown, CACHE, looked.entry.version)
         await self._holding.reach(hold)
         if looked.entry is None:  # fill the list, and answer from it if it covers the page
-            revision, held = await self._tiers.load(
-                key, looked, lambda connection: _newest(connection, picture_id), shared=not hold.after)
+            revision, held = await self._tiers.load(key, looked, lambda connection: _newest(connection, picture_id), shared=not hold.after)
             shown = page_from_newest(held, page, picture_id)
             if shown is not None:
                 return _answered(shown, DATABASE, revision)
@@ -138,6 +138,7 @@ async def open_reads(settings: Settings, store: EventStore) -> AsyncIterator[Rea
         client = await stack.enter_async_context(open_redis(settings))
         listener = await stack.enter_async_context(open_redis(settings))
         tiers = Tiers(database, Cache(client, settings.stack, database.generation))
+        await tiers.cache.warm()
         stack.push_async_callback(tiers.close)
         notices = await stack.enter_async_context(listening(Notices(listener, projected_channel(settings.stack, READ_MODEL))))
         progress = Progress(domains, database.generation, shown=[PROJECTION.name])

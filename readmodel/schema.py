@@ -70,7 +70,7 @@ def _migrate(connection: Connection, registry: Registry) -> None:
 def _generations(connection: Connection) -> list[int]:
     """The current one and those beside it."""
     prefix = schema_of(0)[:-1]
-    names = [name[len(prefix):] for name in inspect(connection).get_schema_names() if name.startswith(prefix)]
+    names = [name[len(prefix) :] for name in inspect(connection).get_schema_names() if name.startswith(prefix)]
     return sorted(int(name) for name in names if name.isdigit())
 
 
@@ -133,5 +133,6 @@ def _verify(connection: Connection, registry: Registry | None) -> None:
 async def set_current(connection: AsyncConnection, generation: int) -> None:
     """Flip queries to a generation, in the caller's transaction."""
     put = insert(GENERATIONS).values(projector=READ_MODEL, current=generation)
-    await connection.execute(put.on_conflict_do_update(
-        index_elements=[GENERATIONS.c.projector], set_={"current": generation, "flipped_at": text("now()")}))
+    await connection.execute(
+        put.on_conflict_do_update(index_elements=[GENERATIONS.c.projector], set_={"current": generation, "flipped_at": text("now()")})
+    )

@@ -38,11 +38,19 @@ async def history(store: EventStore, registry: Registry, stream: StreamId) -> li
 
 
 async def comment_as_of(
-    store: EventStore, registry: Registry, stream: StreamId, *, version: int | None = None, at: Micros | None = None,
+    store: EventStore,
+    registry: Registry,
+    stream: StreamId,
+    *,
+    version: int | None = None,
+    at: Micros | None = None,
 ) -> CommentView | None:
     """None where the comment was not there: before its creation, beyond its head, where it is deleted."""
-    events = [(number, recorded) for number, recorded in _events(await store.load(stream))
-              if (version is None or number <= version) and (at is None or recorded.at <= at)]
+    events = [
+        (number, recorded)
+        for number, recorded in _events(await store.load(stream))
+        if (version is None or number <= version) and (at is None or recorded.at <= at)
+    ]
     if not events or (version is not None and events[-1][0] != version):
         return None
     comment: Comment | None = None
@@ -68,5 +76,12 @@ def _public(registry: Registry, version: Version, recorded: Recorded) -> History
 
 def _view(stream: StreamId, version: Version, comment: Comment) -> CommentView:
     parts = stream_parts(stream)
-    return CommentView(parts.id if parts else stream, comment.picture_id, comment.author, comment.text, version,
-                       rfc3339(comment.created_at), rfc3339(comment.updated_at))
+    return CommentView(
+        parts.id if parts else stream,
+        comment.picture_id,
+        comment.author,
+        comment.text,
+        version,
+        rfc3339(comment.created_at),
+        rfc3339(comment.updated_at),
+    )

@@ -28,8 +28,7 @@ def array_of(kind: TypeEngine[Any]) -> ARRAY[Any]:
 def given(columns: Sequence[Column[Any]]) -> FromClause:
     """`unnest(:a, :b) AS given(a, b)`: one array a column, each bound under the column's name."""
     arrays = [bindparam(column.name, type_=array_of(column.type)) for column in columns]
-    return func.unnest(*arrays).table_valued(
-        *(Column(column.name, column.type) for column in columns), name="given").render_derived()
+    return func.unnest(*arrays).table_valued(*(Column(column.name, column.type) for column in columns), name="given").render_derived()
 
 
 @lru_cache
@@ -38,11 +37,13 @@ def _guarded(table: Table) -> Insert:
     columns = list(table.columns)
     source = given(columns)
     wanted = select(*(source.c[column.name] for column in columns)).order_by(
-        *(source.c[column.name] for column in table.primary_key.columns))
+        *(source.c[column.name] for column in table.primary_key.columns)
+    )
     statement = insert(table).from_select([column.name for column in columns], wanted, include_defaults=False)
     changed = {column.name: statement.excluded[column.name] for column in columns if not column.primary_key}
     return statement.on_conflict_do_update(
-        index_elements=list(table.primary_key.columns), set_=changed, where=table.c.version < statement.excluded.version)
+        index_elements=list(table.primary_key.columns), set_=changed, where=table.c.version < statement.excluded.version
+    )
 
 
 @lru_cache
@@ -51,13 +52,17 @@ def _summing(table: Table, add: tuple[str, ...], highest: tuple[str, ...]) -> In
     columns = [*table.primary_key.columns, *(table.c[name] for name in (*add, *highest))]
     source = given(columns)
     wanted = select(*(source.c[column.name] for column in columns)).order_by(
-        *(source.c[column.name] for column in table.primary_key.columns))
+        *(source.c[column.name] for column in table.primary_key.columns)
+    )
     statement = insert(table).from_select([column.name for column in columns], wanted, include_defaults=False)
     changed: dict[str, Any] = {name: table.c[name] + statement.excluded[name] for name in add}
     changed |= {name: func.greatest(table.c[name], statement.excluded[name]) for name in highest}
     index = list(table.primary_key.columns)
-    return statement.on_conflict_do_update(index_elements=index, set_=changed) if changed else (
-        statement.on_conflict_do_nothing(index_elements=index))
+    return (
+        statement.on_conflict_do_update(index_elements=index, set_=changed)
+        if changed
+        else (statement.on_conflict_do_nothing(index_elements=index))
+    )
 
 
 async def write_rows(connection: AsyncConnection, table: Table, rows: Rows) -> None:
@@ -72,8 +77,7 @@ async def write_sums(connection: AsyncConnection, table: Table, sums: Sums) -> N
     keys = sorted(sums.add)
     add = tuple(sorted({name for columns in sums.add.values() for name in columns}))
     highest = tuple(sorted({name for columns in sums.highest.values() for name in columns}))
-    values: dict[str, list[Any]] = {
-        column.name: [key[place] for key in keys] for place, column in enumerate(table.primary_key.columns)}
+    values: dict[str, list[Any]] = {column.name: [key[place] for key in keys] for place, column in enumerate(table.primary_key.columns)}
     values |= {name: [sums.add[key].get(name, 0) for key in keys] for name in add}
     nothing: dict[str, Any] = {}
     values |= {name: [sums.highest.get(key, nothing).get(name) for key in keys] for name in highest}
@@ -102,4 +106,3 @@ def locking() -> Select[Any]:
     """Advisory locks on (`:space`, `:bucket`) pairs until the transaction ends, taken in the order given."""
     source = given([Column("space", Integer), Column("bucket", Integer)])
     return select(func.pg_advisory_xact_lock(source.c.space, source.c.bucket))
-

@@ -42,9 +42,9 @@ _LOG: Final = logs.get("projector_cache")
 class CacheProjector:
     """`handle` is the consumer loop's handler."""
 
-    def __init__(self, refresher: Refresher, notices: Notices, client: "Redis", stack: str) -> None:
-        self._refresher, self._notices = refresher, notices
-        self._client, self._stack = client, stack
+    def __init__(self, follow: tuple[Refresher, Notices], client: "Redis", stack: str, wait: float = WAIT_SECONDS) -> None:
+        self._refresher, self._notices = follow
+        self._client, self._stack, self._wait = client, stack, wait
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
         """What is done when this returns was in PostgreSQL, and Redis holds nothing older."""
@@ -62,7 +62,7 @@ class CacheProjector:
     async def _follow(self, wanted: dict[StreamId, Version]) -> dict[StreamId, Version]:
         """Refresh what PostgreSQL has, as it gets there. Returns the streams it did not get to in time."""
         rest = wanted
-        deadline = get_running_loop().time() + WAIT_SECONDS
+        deadline = get_running_loop().time() + self._wait
         while rest:
             with self._notices.expecting(rest) as awaited:
                 reached = await self._refresher.reached(list(rest))
@@ -104,10 +104,9 @@ async def _serve(settings: Settings, stop: Event, ready: Ready) -> None:
         client = await stack.enter_async_context(open_redis(settings))
         cache = Cache(client, settings.stack, database.generation, PATIENT_SECONDS)
         channel = projected_channel(settings.stack, READ_MODEL)
-        notices = await stack.enter_async_context(
-            listening(Notices(await stack.enter_async_context(open_redis(settings)), channel)))
+        notices = await stack.enter_async_context(listening(Notices(await stack.enter_async_context(open_redis(settings)), channel)))
         queue = await open_queue(aws, facts, "cache", settings)
-        projector = CacheProjector(Refresher(database, cache, domains), notices, client, settings.stack)
+        projector = CacheProjector((Refresher(database, cache, domains), notices), client, settings.stack)
         checks = {"sqs": queue.check, "redis": cache.check, "postgres": lambda: check_database(database)}
         await stack.enter_async_context(ready.listening(checks))
         await consume(queue, projector.handle, stop, LANES)

@@ -69,13 +69,25 @@ class RdsProjector:
         for unit, fault in applied.parked:
             PARKED.inc()
             DISCARDS.labels("rds", fault.reason).inc()
-            _LOG.error("stream parked", action="park", stream=unit.stream, projection=unit.projection.name,
-                       reason=fault.reason, detail=fault.detail[:200], version=fault.version)
+            _LOG.error(
+                "stream parked",
+                action="park",
+                stream=unit.stream,
+                projection=unit.projection.name,
+                reason=fault.reason,
+                detail=fault.detail[:200],
+                version=fault.version,
+            )
         self._count_parks(len(applied.parked))
         HOP_SECONDS.labels("rds").observe(perf_counter() - began)
         _observe_lag(commits)
-        _LOG.info("batch applied", action="apply", commits=len(commits), streams=len(applied.advanced),
-                  **{verdict.value: count for verdict, count in applied.counts.items()})
+        _LOG.info(
+            "batch applied",
+            action="apply",
+            commits=len(commits),
+            streams=len(applied.advanced),
+            **{verdict.value: count for verdict, count in applied.counts.items()},
+        )
 
     def _count_parks(self, parks: int) -> None:
         since = monotonic() - 60

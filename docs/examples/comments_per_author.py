@@ -15,10 +15,12 @@ from readmodel.projection import NOTHING, Changes, Delta, Happened, Projection, 
 from runtime.times import to_datetime
 
 AUTHORS = Table(
-    "comments_per_author", MetaData(),
+    "comments_per_author",
+    MetaData(),
     Column("author", Text(collation="C"), primary_key=True),
     Column("comments", BigInteger, nullable=False, server_default="0"),
-    Column("last_written_at", DateTime(timezone=True)))
+    Column("last_written_at", DateTime(timezone=True)),
+)
 
 
 def project(row: Row | None, happened: Happened) -> Changes:  # noqa: ARG001 - without a home table there is no row

@@ -33,8 +33,15 @@ def _created(row: Row | None, happened: Happened, event: CommentCreated) -> Chan
         raise ValueError("a comment is created once, on a stream of its own")
     at = to_datetime(happened.at)
     created: dict[str, Any] = {
-        "comment_id": parts.id, "picture_id": event.picture_id, "author": event.author, "text": event.text,
-        "deleted": False, "created_at": at, "updated_at": at, "correlation_id": happened.correlation}
+        "comment_id": parts.id,
+        "picture_id": event.picture_id,
+        "author": event.author,
+        "text": event.text,
+        "deleted": False,
+        "created_at": at,
+        "updated_at": at,
+        "correlation_id": happened.correlation,
+    }
     sums = Delta(PICTURES, event.picture_id, add={"comment_count": 1, "revision": 1}, highest={"last_commented_at": at})
     return Changes(created, (sums,))
 

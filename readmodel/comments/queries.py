@@ -15,15 +15,21 @@ from runtime.times import from_datetime, rfc3339, to_datetime
 
 NEWEST: Final = 100
 """Comments in a picture's cached list."""
-_SHOWN: Final = tuple(COMMENTS.c[name] for name in (
-    "comment_id", "picture_id", "author", "text", "version", "created_at", "updated_at"))
+_SHOWN: Final = tuple(COMMENTS.c[name] for name in ("comment_id", "picture_id", "author", "text", "version", "created_at", "updated_at"))
 _PICTURE: Final = (PICTURES.c.comment_count, PICTURES.c.last_commented_at, PICTURES.c.revision)
 
 
 def comment_view(row: Any) -> CommentView:
     """From a row of COMMENTS."""
-    return CommentView(row.comment_id, row.picture_id, row.author, row.text, row.version,
-                       rfc3339(from_datetime(row.created_at)), rfc3339(from_datetime(row.updated_at)))
+    return CommentView(
+        row.comment_id,
+        row.picture_id,
+        row.author,
+        row.text,
+        row.version,
+        rfc3339(from_datetime(row.created_at)),
+        rfc3339(from_datetime(row.updated_at)),
+    )
 
 
 def picture_view(picture_id: str, row: Any) -> PictureView:
@@ -45,10 +51,11 @@ async def picture(connection: AsyncConnection, picture_id: str) -> tuple[int, Pi
 
 async def pictures(connection: AsyncConnection, picture_ids: Sequence[str]) -> dict[str, tuple[int, PictureView]]:
     """Revision and view of every picture asked for."""
-    wanted = select(PICTURES.c.picture_id, *_PICTURE).where(
-        PICTURES.c.picture_id == func.any(bindparam("pictures", type_=ARRAY(Text()))))
-    found = {row.picture_id: (row.revision, picture_view(row.picture_id, row))
-             for row in await connection.execute(wanted, {"pictures": list(picture_ids)})}
+    wanted = select(PICTURES.c.picture_id, *_PICTURE).where(PICTURES.c.picture_id == func.any(bindparam("pictures", type_=ARRAY(Text()))))
+    found = {
+        row.picture_id: (row.revision, picture_view(row.picture_id, row))
+        for row in await connection.execute(wanted, {"pictures": list(picture_ids)})
+    }
     return {each: found.get(each, (0, PictureView(each, 0, None))) for each in picture_ids}
 
 
@@ -69,12 +76,20 @@ def _as_newest(rows: Sequence[Row[Any]]) -> tuple[int, NewestComments]:
 @lru_cache
 def _newest() -> Select[Any]:
     wanted = given([Column("picture_id", Text)])
-    listed = select(*_SHOWN).where(COMMENTS.c.picture_id == wanted.c.picture_id, ~COMMENTS.c.deleted).order_by(
-        COMMENTS.c.created_at.desc(), COMMENTS.c.comment_id.desc()).limit(NEWEST + 1).lateral("listed")
+    listed = (
+        select(*_SHOWN)
+        .where(COMMENTS.c.picture_id == wanted.c.picture_id, ~COMMENTS.c.deleted)
+        .order_by(COMMENTS.c.created_at.desc(), COMMENTS.c.comment_id.desc())
+        .limit(NEWEST + 1)
+        .lateral("listed")
+    )
     joined = wanted.outerjoin(PICTURES, PICTURES.c.picture_id == wanted.c.picture_id).outerjoin(listed, true())
     columns = [column for column in listed.c if column.name != "picture_id"]
-    return select(wanted.c.picture_id.label("wanted"), *_PICTURE, *columns, listed.c.picture_id).select_from(joined).order_by(
-        wanted.c.picture_id, listed.c.created_at.desc(), listed.c.comment_id.desc())
+    return (
+        select(wanted.c.picture_id.label("wanted"), *_PICTURE, *columns, listed.c.picture_id)
+        .select_from(joined)
+        .order_by(wanted.c.picture_id, listed.c.created_at.desc(), listed.c.comment_id.desc())
+    )
 
 
 async def page(connection: AsyncConnection, picture_id: str, asked: Page) -> tuple[int, list[CommentView]]:
@@ -96,8 +111,11 @@ def _page(asked: Page) -> Select[Any]:
     one = select(bindparam("picture", type_=Text()).label("picture_id")).subquery("wanted")
     joined = one.outerjoin(PICTURES, PICTURES.c.picture_id == one.c.picture_id).outerjoin(listed, true())
     shown = [listed.c.created_at, listed.c.comment_id]
-    return select(PICTURES.c.revision, *listed.c).select_from(joined).order_by(
-        *([column.desc() for column in shown] if asked.newest else shown))
+    return (
+        select(PICTURES.c.revision, *listed.c)
+        .select_from(joined)
+        .order_by(*([column.desc() for column in shown] if asked.newest else shown))
+    )
 
 
 def _page_values(picture_id: str, asked: Page) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from readmodel.projection import home_columns
 METADATA: Final = MetaData()
 
 COMMENTS: Final = Table(
-    "comments", METADATA,
+    "comments",
+    METADATA,
     *home_columns(),
     Column("comment_id", Text(collation="C"), nullable=False),
     Column("picture_id", Text(collation="C"), nullable=False),
@@ -19,12 +20,14 @@ COMMENTS: Final = Table(
     Column("created_at", DateTime(timezone=True), nullable=False),
     Column("updated_at", DateTime(timezone=True), nullable=False),
     Column("correlation_id", Text, nullable=False),
-    Index("comments_of_picture", "picture_id", "created_at", "comment_id", postgresql_where=text("NOT deleted")))
+    Index("comments_of_picture", "picture_id", "created_at", "comment_id", postgresql_where=text("NOT deleted")),
+)
 
 PICTURES: Final = Table(
-    "pictures", METADATA,
+    "pictures",
+    METADATA,
     Column("picture_id", Text(collation="C"), primary_key=True),
     Column("comment_count", BigInteger, nullable=False, server_default=text("0")),
     Column("last_commented_at", DateTime(timezone=True), comment="of the latest creation ever, deleted or not"),
-    Column("revision", BigInteger, nullable=False, server_default=text("0"),
-           comment="rises with every change of the picture's list"))
+    Column("revision", BigInteger, nullable=False, server_default=text("0"), comment="rises with every change of the picture's list"),
+)

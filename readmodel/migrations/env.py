@@ -3,6 +3,5 @@
 from alembic import context
 
 _attributes = context.config.attributes
-context.configure(
-    connection=_attributes["connection"], version_table_schema=_attributes["schema"], transactional_ddl=True)
+context.configure(connection=_attributes["connection"], version_table_schema=_attributes["schema"], transactional_ddl=True)
 context.run_migrations()

@@ -15,7 +15,8 @@ def upgrade() -> None:
         sa.Column("projector", sa.Text, primary_key=True),
         sa.Column("current", sa.Integer, nullable=False),
         sa.Column("flipped_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-        schema="headrace")
+        schema="headrace",
+    )
     op.create_table(
         "parked",
         sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
@@ -25,7 +26,8 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text, nullable=False, comment="one sentence, for people"),
         sa.Column("first_version", sa.BigInteger, nullable=False, comment="the version that could not be applied"),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
-        schema="headrace")
+        schema="headrace",
+    )
     op.execute("INSERT INTO headrace.generations (projector, current) VALUES ('rds', 1)")
     op.execute("CREATE SCHEMA rds_1")
 

@@ -8,8 +8,10 @@ from readmodel.comments.cached import READ_COMMENT
 from readmodel.control import schema_of
 
 VIEW = CommentView("1", "p", "ann", "text", 3, "2026-01-31T23:59:59.000001Z", "2026-01-31T23:59:59.000002Z")
-VIEW_JSON = (b'{"comment_id":"1","picture_id":"p","author":"ann","text":"text","version":3,'
-             b'"created_at":"2026-01-31T23:59:59.000001Z","updated_at":"2026-01-31T23:59:59.000002Z"}')
+VIEW_JSON = (
+    b'{"comment_id":"1","picture_id":"p","author":"ann","text":"text","version":3,'
+    b'"created_at":"2026-01-31T23:59:59.000001Z","updated_at":"2026-01-31T23:59:59.000002Z"}'
+)
 
 
 def test_views_are_the_apis() -> None:

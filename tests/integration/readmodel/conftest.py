@@ -9,12 +9,15 @@ import asyncpg
 import pytest
 from redis.asyncio import Redis
 
+from events.envelope import Commit
+from events.ids import StreamId, Token, Version
 from events.memory_store import MemoryStore
 from events.outcome import projected_channel
 from readmodel.cache import Cache
 from readmodel.comments.projection import PROJECTION
 from readmodel.database import PROJECTING, READING, REFRESHING, Database, open_database
 from readmodel.holding import Holding
+from readmodel.holds import Hold
 from readmodel.notices import Notices, listening
 from readmodel.progress import Progress
 from readmodel.projecting import Projecting
@@ -24,7 +27,7 @@ from readmodel.schema import migrate
 from readmodel.tiers import Tiers
 from runtime.redis_client import open_redis
 from runtime.settings import Settings
-from tests.unit.readmodel.commits import REGISTRY
+from tests.unit.readmodel.commits import REGISTRY, delivery, stored
 from workers.projector_cache import CacheProjector
 from workers.projector_rds import RdsProjector
 
@@ -98,7 +101,11 @@ class House:
 
 @pytest.fixture
 async def house(
-    read_settings: Settings, database: Database, client: Redis, store: MemoryStore, projecting: Projecting,
+    read_settings: Settings,
+    database: Database,
+    client: Redis,
+    store: MemoryStore,
+    projecting: Projecting,
 ) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
         reading = await stack.enter_async_context(open_database(read_settings, READING))
@@ -112,6 +119,28 @@ async def house(
         progress = Progress(REGISTRY, reading.generation, shown=[PROJECTION.name])
         refresher = Refresher(refreshing, Cache(client, read_settings.stack, reading.generation, seconds=5.0), REGISTRY)
         yield House(
-            read_settings, database, store, client, quick, Reads(tiers, Holding(tiers, progress, notices, store)),
+            read_settings,
+            database,
+            store,
+            client,
+            quick,
+            Reads(tiers, Holding(tiers, progress, notices, store)),
             RdsProjector(projecting, client, read_settings.stack),
-            CacheProjector(refresher, notices, client, read_settings.stack), refresher, notices)
+            CacheProjector((refresher, notices), client, read_settings.stack),
+            refresher,
+            notices,
+        )
+
+
+async def write(house: House, *commits: Commit) -> None:
+    """Through the store and both projectors."""
+    await stored(house.store, *commits)
+    message = delivery(*commits)
+    handled = await house.rds.handle([message])
+    assert handled.done == [message]
+    handled = await house.followed.handle([message])
+    assert handled.done == [message]
+
+
+def held(stream: StreamId, version: int, wait: float = 1.0) -> Hold:
+    return Hold((Token(stream, Version(version)),), wait)

@@ -18,8 +18,7 @@ from readmodel.projecting import Projecting
 from readmodel.schema import migrate
 from readmodel.timetravel import comment_as_of, history
 from runtime.times import Micros
-from tests.integration.readmodel.conftest import House
-from tests.integration.readmodel.test_reads import write
+from tests.integration.readmodel.conftest import House, write
 from tests.unit.readmodel.commits import REGISTRY, T0, broken, comment
 from tests.unit.readmodel.commits import history as life
 
@@ -42,13 +41,13 @@ async def test_tables_equal_the_fold_and_a_change_behind_our_back_shows(house: H
         assert digest(fold.row) == digest(row)
     sums = summed(deltas)[PICTURES]
     assert await table(house, PICTURES) == [
-        expected_row(PICTURES, key, sums.add[key], sums.highest.get(key, {})) for key in sorted(sums.add)]
+        expected_row(PICTURES, key, sums.add[key], sums.highest.get(key, {})) for key in sorted(sums.add)
+    ]
     async with house.database.engine.begin() as connection:
         await connection.execute(text("UPDATE comments SET text = 'tampered', version = 9 WHERE stream = 'comment-3'"))
     [tampered] = [row for row in await table(house, COMMENTS) if row["stream"] == "comment-3"]
     fold = expected(PROJECTION, REGISTRY, comment(3), await house.store.load(comment(3)))
-    assert differences(fold.row, tampered) == [
-        "text is 'tampered', the events say 'text 2 of comment-3'", "version is 9, the events say 4"]
+    assert differences(fold.row, tampered) == ["text is 'tampered', the events say 'text 2 of comment-3'", "version is 9, the events say 4"]
     assert differences(None, tampered) == ["a row that no event made"]
     assert differences(fold.row, None) == ["no row"]
 
@@ -103,12 +102,27 @@ async def test_a_comment_as_it_was(house: House) -> None:
         return None if found is None else f"{found.version}: {found.text}"
 
     assert [await at(version) for version in (0, 1, 2, 3, 4, 5)] == [
-        None, "1: first of comment-1", "2: text 0 of comment-1", "3: text 1 of comment-1", None, None]
+        None,
+        "1: first of comment-1",
+        "2: text 0 of comment-1",
+        "3: text 1 of comment-1",
+        None,
+        None,
+    ]
     assert [await at(micros=when) for when in (999, 1000, 2999, 3000, 4000)] == [
-        None, "1: first of comment-1", "2: text 0 of comment-1", "3: text 1 of comment-1", None]
+        None,
+        "1: first of comment-1",
+        "2: text 0 of comment-1",
+        "3: text 1 of comment-1",
+        None,
+    ]
     events = await history(house.store, REGISTRY, comment(1))
     assert events is not None
     assert [(each.version, each.name) for each in events] == [
-        (1, "comment.created"), (2, "comment.updated"), (3, "comment.updated"), (4, "comment.deleted")]
+        (1, "comment.created"),
+        (2, "comment.updated"),
+        (3, "comment.updated"),
+        (4, "comment.deleted"),
+    ]
     assert bytes(events[1].data) == b'{"text":"text 0 of comment-1"}'
     assert await history(house.store, REGISTRY, comment(2)) is None

@@ -15,9 +15,11 @@ from events.ids import StreamId, Version
 from events.memory_store import MemoryStore
 from events.parcel import Stub
 from readmodel.database import Database
-from readmodel.parking import count_parked, list_parked, unpark
+from readmodel.parking import count_parked, list_parked
 from readmodel.projecting import Projecting
+from readmodel.redriving import redrive
 from readmodel.verdicts import Verdict
+from tests.integration.readmodel.conftest import House
 from tests.unit.readmodel.commits import REGISTRY, broken, chain, comment, commit, history, stored
 
 STRANGE = '[{"name":"order.made.v1","data":{},"at":1,"actor":"a","command_id":"c","fingerprint":"f"}]'
@@ -41,12 +43,16 @@ async def test_a_comments_life_becomes_a_row_and_its_pictures_sums(projecting: P
     assert applied.advanced == {comment(1): 4, comment(2): 1}
     assert applied.counts == {Verdict.APPLY: 5}
     assert await rows(database, "comments", "stream", "version", "text", "deleted") == [
-        ("comment-1", 4, "text 1 of comment-1", True), ("comment-2", 1, "first of comment-2", False)]
+        ("comment-1", 4, "text 1 of comment-1", True),
+        ("comment-2", 1, "first of comment-2", False),
+    ]
     assert await rows(database, "pictures", "picture_id", "comment_count", "revision") == [("p", 1, 5)]
 
 
 async def test_shuffled_and_doubled_batches_come_to_what_order_comes_to(
-    projecting: Projecting, database: Database, store: MemoryStore,
+    projecting: Projecting,
+    database: Database,
+    store: MemoryStore,
 ) -> None:
     dice = random.Random(7)
     commits = [each for n in range(40) for each in history(comment(n), f"p{n % 5}", updates=n % 6, deleted=n % 3 == 0, each=1 + n % 2)]
@@ -83,18 +89,24 @@ async def test_a_hole_that_the_store_cannot_fill_parks(projecting: Projecting, d
     assert await rows(database, "comments", "stream") == [("comment-2",)]
 
 
-@pytest.mark.parametrize(("second", "reason"), [
-    (commit(comment(1), 1, 0, CommentCreated("p", "ann", "other"), command="other"), "fork"),
-    (commit(comment(1), 1, 0, CommentCreated("p", "ann", "x"), CommentUpdated("y")), "fork"),
-    (commit(comment(1), 3, 2, CommentUpdated("y")), "gap"),
-    (broken(comment(1), 2, 1, '[{"name":"comment.updated.v1"}]'), "unreadable"),
-    (broken(comment(1), 2, 1, '[]'), "unreadable"),
-    (broken(comment(1), 2, 1, STRANGE), "unknown_event"),
-    (commit(comment(1), 2, 1, CommentCreated("p", "ann", "again")), "projection_failed"),
-    (commit(comment(1), 2, 1, CommentUpdated("nul \0")), "unstorable"),
-])
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        (commit(comment(1), 1, 0, CommentCreated("p", "ann", "other"), command="other"), "fork"),
+        (commit(comment(1), 1, 0, CommentCreated("p", "ann", "x"), CommentUpdated("y")), "fork"),
+        (commit(comment(1), 3, 2, CommentUpdated("y")), "gap"),
+        (broken(comment(1), 2, 1, '[{"name":"comment.updated.v1"}]'), "unreadable"),
+        (broken(comment(1), 2, 1, "[]"), "unreadable"),
+        (broken(comment(1), 2, 1, STRANGE), "unknown_event"),
+        (commit(comment(1), 2, 1, CommentCreated("p", "ann", "again")), "projection_failed"),
+        (commit(comment(1), 2, 1, CommentUpdated("nul \0")), "unstorable"),
+    ],
+)
 async def test_poison_parks_its_stream_with_the_reason_and_no_other(
-    projecting: Projecting, database: Database, second: Commit, reason: str,
+    projecting: Projecting,
+    database: Database,
+    second: Commit,
+    reason: str,
 ) -> None:
     others = [each for n in range(2, 12) for each in history(comment(n), updates=1)]
     await projecting.project([*history(comment(1)), *others[:6], second, *others[6:]])
@@ -114,17 +126,22 @@ async def test_commits_before_the_poison_are_applied(projecting: Projecting, dat
     assert [parked.first_version for parked in await list_parked(database.engine)] == [5]
 
 
-async def test_a_redriven_stream_catches_up_from_the_store(projecting: Projecting, database: Database, store: MemoryStore) -> None:
+async def test_a_redriven_stream_is_applied_from_the_store_and_redis_follows(house: House, projecting: Projecting) -> None:
     commits = history(comment(1), updates=3)
     await projecting.project([commits[0], commits[2]])  # the store is empty: a hole for ever, as it seems
-    await stored(store, *commits)
-    assert await unpark(database.engine, [comment(1)]) == 1
-    await projecting.catch_up([comment(1)])
-    assert await rows(database, "comments", "version") == [(4,)]
+    await house.reads.comment("1")
+    await stored(house.store, *commits)
+    applied = await redrive(house.database.engine, projecting, house.refresher, [comment(1)])
+    assert applied.advanced == {comment(1): 4}
+    assert await count_parked(house.database.engine) == 0
+    found = await house.reads.comment("1")
+    assert (found.source, found.version) == ("cache", 4)
 
 
 async def test_projectors_side_by_side_do_not_deadlock_and_add_nothing_twice(
-    projecting: Projecting, database: Database, store: MemoryStore,
+    projecting: Projecting,
+    database: Database,
+    store: MemoryStore,
 ) -> None:
     commits = [each for n in range(60) for each in history(comment(n), f"p{n % 3}", updates=3)]
     await stored(store, *commits)

@@ -1,38 +1,21 @@
 """Queries: the tier that answers, what a token promises, and that nothing stale is ever cached."""
 
 import asyncio
-import random
 from dataclasses import replace
 
 import pytest
 
 from events.comments.events import CommentUpdated
-from events.envelope import Commit
-from events.ids import StreamId, Token, Version
+from events.ids import StreamId
 from readmodel.answers import CommentView
-from readmodel.comments.cached import comment_key, load_keys, newest_key
-from readmodel.entries import encode, version_of
+from readmodel.comments.cached import comment_key, newest_key
 from readmodel.errors import NotYet, StreamParked, TokenBeyondStore
-from readmodel.holds import Hold
 from readmodel.pages import Cursor, Page, decode_cursor, encode_cursor
 from readmodel.reads import open_reads
 from runtime.times import parse_rfc3339
-from tests.integration.readmodel.conftest import House
+from tests.integration.readmodel.conftest import House, held, write
 from tests.unit.readmodel.commits import broken, comment, commit, delivery, history, stored
-
-
-async def write(house: House, *commits: Commit) -> None:
-    """Through the store and both projectors."""
-    await stored(house.store, *commits)
-    message = delivery(*commits)
-    handled = await house.rds.handle([message])
-    assert handled.done == [message]
-    handled = await house.followed.handle([message])
-    assert handled.done == [message]
-
-
-def held(stream: StreamId, version: int, wait: float = 1.0) -> Hold:
-    return Hold((Token(stream, Version(version)),), wait)
+from workers.projector_cache import CacheProjector
 
 
 async def test_the_second_read_of_anything_comes_from_the_cache(house: House) -> None:
@@ -98,8 +81,11 @@ async def test_a_token_is_never_answered_with_less(house: House) -> None:
         await house.reads.comment("1", held(comment(1), 2, wait=0.05))
     patient = held(comment(1), 3, wait=5)
     found, page, picture, _ = await asyncio.gather(
-        house.reads.comment("1", patient), house.reads.comments("p", Page(), patient), house.reads.picture("p", patient),
-        house.rds.handle([delivery(*commits[1:])]))
+        house.reads.comment("1", patient),
+        house.reads.comments("p", Page(), patient),
+        house.reads.picture("p", patient),
+        house.rds.handle([delivery(*commits[1:])]),
+    )
     assert found.version == 3
     assert page.value is not None
     assert page.value.comments[0].version == 3
@@ -140,9 +126,9 @@ async def test_the_cache_projector_leaves_what_postgresql_does_not_have(house: H
     [first] = history(comment(1))
     [second] = history(comment(2))
     await stored(house.store, first, second)
-    waiting = asyncio.create_task(house.followed.handle([delivery(first, number=1), delivery(second, number=2)]))
-    await house.rds.handle([delivery(second)])
-    handled = await waiting
+    hasty = CacheProjector((house.refresher, house.notices), house.client, house.settings.stack, wait=0.5)
+    deliveries = [delivery(first, number=1), delivery(second, number=2)]
+    handled, _ = await asyncio.gather(hasty.handle(deliveries), house.rds.handle([delivery(second)]))
     assert [each.message_id for each in handled.done] == ["m2"]
     assert await house.reads.projected(comment(1), 1) == {"rds": False, "cache": False}
     assert await house.reads.projected(comment(2), 1) == {"rds": True, "cache": True}
@@ -175,8 +161,14 @@ def _cursor_after(view: CommentView) -> str:
 
 
 JUNK = (
-    b"", b"junk", b"\xff\xfe", b'{"format":2,"version":9,"view":null}', b'{"format":1,"version":-9,"view":null}',
-    b'{"format":1,"version":9,', b'{"format":1,"version":9,"view":{"comment_id":1}}')
+    b"",
+    b"junk",
+    b"\xff\xfe",
+    b'{"format":2,"version":9,"view":null}',
+    b'{"format":1,"version":-9,"view":null}',
+    b'{"format":1,"version":9,',
+    b'{"format":1,"version":9,"view":{"comment_id":1}}',
+)
 
 
 @pytest.mark.parametrize("junk", JUNK)
@@ -197,55 +189,6 @@ async def test_a_refresh_overwrites_an_unreadable_value(house: House) -> None:
     await house.client.rpush(newest_key(house.cache.prefix, "p"), "a list")
     await write(house, commits[1])
     assert ((await house.reads.comment("1")).source, (await house.reads.comments("p", Page())).source) == ("cache", "cache")
-
-
-async def test_a_slow_fill_never_lands_over_a_change(house: House) -> None:
-    """The race that leases are for, step by step."""
-    commits = history(comment(1), "p", updates=1)
-    await write(house, commits[0])
-    key = comment_key(house.cache.prefix, comment(1))
-    value, leased = await house.cache.look(key, "slow")  # a query misses and reads version 1 …
-    assert (value, leased) == (None, True)
-    await write(house, commits[1])  # … the stream moves on, and the projector takes the lease over
-    assert not await house.cache.fill(key, "slow", b'{"format":1,"version":1,"view":null}', 60_000)
-    found = await house.reads.comment("1")
-    assert (found.source, found.version) == ("cache", 2)
-
-
-async def test_no_read_is_ever_older_than_what_both_projectors_have_passed(house: House) -> None:
-    """Readers, writers, evictions and flushes all at once."""
-    streams = [comment(n) for n in range(6)]
-    versions = dict.fromkeys(streams, 1)
-    await write(house, *(history(stream, "p")[0] for stream in streams))
-    dice = random.Random(3)
-    over = asyncio.Event()
-
-    async def writer() -> None:
-        for number in range(90):
-            stream = dice.choice(streams)
-            at = versions[stream]
-            await write(house, commit(stream, at + 1, at, CommentUpdated(f"{number}")))
-            versions[stream] = at + 1
-            if number % 15 == 0:
-                await house.client.flushall()
-            if number % 4 == 0:
-                await house.client.delete(comment_key(house.cache.prefix, stream), newest_key(house.cache.prefix, "p"))
-        over.set()
-
-    async def reader() -> int:
-        stale = 0
-        while not over.is_set():
-            stream = dice.choice(streams)
-            before = versions[stream]
-            found = await house.reads.comment(stream.removeprefix("comment-"))
-            page = await house.reads.comments("p", Page())
-            assert page.value is not None
-            listed = next(each.version for each in page.value.comments if comment(each.comment_id) == stream)
-            stale += min(found.version or 0, listed) < before
-        return stale
-
-    stale = await asyncio.gather(*(reader() for _ in range(4)), writer())
-    assert [count for count in stale if count] == []
 
 
 async def test_without_redis_everything_comes_from_postgresql(house: House) -> None:
@@ -271,55 +214,3 @@ async def test_redis_loses_everything_at_any_moment(house: House) -> None:
     await house.client.script_flush()
     await write(house, commit(comment(1), 2, 1, CommentUpdated("x")))
     assert (await house.reads.comment("1")).version == 2
-
-
-async def test_slow_fills_among_changes_and_evictions_leave_nothing_old(house: House) -> None:
-    """Gateways that are slow between reading PostgreSQL and filling; when all is quiet, Redis holds what PostgreSQL has."""
-    dice = random.Random(11)
-    streams = [comment(n) for n in range(3)]
-    versions = dict.fromkeys(streams, 1)
-    await write(house, *(history(stream, "p")[0] for stream in streams))
-    keys = [*(comment_key(house.cache.prefix, stream) for stream in streams), newest_key(house.cache.prefix, "p")]
-    over, written = asyncio.Event(), asyncio.Condition()
-
-    async def slow_gateway(number: int) -> int:
-        landed = turn = 0
-        while not over.is_set():
-            key, nonce, turn = dice.choice(keys), f"{number}-{turn}", turn + 1
-            _, leased = await house.cache.look(key, nonce)
-            async with house.database.engine.connect() as connection:
-                version, view = (await load_keys(connection, house.cache.prefix, [key]))[key]
-            async with written:  # the fault under test: this gateway stands still while a change goes by
-                if dice.random() < 0.7 and not over.is_set():
-                    await written.wait()
-            landed += leased and await house.cache.fill(key, nonce, encode(version, view), 60_000)
-        return landed
-
-    async def older() -> list[str]:
-        """What Redis holds although both projectors have passed something newer."""
-        heads = [version_of(await house.client.getrange(comment_key(house.cache.prefix, stream), 0, 63)) for stream in streams]
-        return [stream for stream, head in zip(streams, heads, strict=True) if head is not None and head < versions[stream]]
-
-    async def writer() -> int:
-        stale = []
-        for number in range(60):
-            stream = dice.choice(streams)
-            at = versions[stream]
-            await write(house, commit(stream, at + 1, at, CommentUpdated(f"{at}")))
-            versions[stream] = at + 1
-            async with written:
-                if number == 59:
-                    over.set()
-                written.notify_all()
-            stale += await older()
-            if number % 3 == 0:
-                await house.client.delete(*keys)
-        assert stale == []
-        return 1
-
-    assert all(await asyncio.gather(*map(slow_gateway, range(6)), writer()))
-    async with house.database.engine.connect() as connection:
-        there = await load_keys(connection, house.cache.prefix, keys)
-    found = {key: version_of(await house.client.getrange(key, 0, 63)) for key in keys}
-    assert {key: version for key, version in found.items() if version not in (None, there[key][0])} == {}
-    assert any(version is not None for version in found.values())

@@ -76,7 +76,8 @@ async def test_the_scripts_make_what_the_code_speaks_of(database: Database) -> N
         assert [_described(column) for column in found.columns] == [_described(column) for column in table.columns]
         assert [key.name for key in found.primary_key.columns] == [key.name for key in table.primary_key.columns]
         assert {(index.name, *index.columns.keys()) for index in found.indexes} == {
-            (index.name, *index.columns.keys()) for index in table.indexes}
+            (index.name, *index.columns.keys()) for index in table.indexes
+        }
 
 
 def _described(column: Column[Any]) -> tuple[Any, ...]:

@@ -25,15 +25,28 @@ def comment(ident: str | int) -> StreamId:
 
 
 def commit(
-    stream: StreamId, first: int, previous: int, *events: Struct, actor: str = "ann", command: str = "", registry: Registry = REGISTRY,
+    stream: StreamId,
+    first: int,
+    previous: int,
+    *events: Struct,
+    actor: str = "ann",
+    command: str = "",
+    registry: Registry = REGISTRY,
 ) -> Commit:
     """`events` from version `first` on; the last one's command id is unique to its version unless named."""
     recorded = []
     for version, event in enumerate(events, first):
         name, data = registry.write(event)
-        recorded.append(Recorded(
-            name=name, data=data, at=Micros(T0 + version * 1000), actor=actor,
-            command_id=CommandId(command or f"c{version}"), fingerprint=Fingerprint("f" * 16)))
+        recorded.append(
+            Recorded(
+                name=name,
+                data=data,
+                at=Micros(T0 + version * 1000),
+                actor=actor,
+                command_id=CommandId(command or f"c{version}"),
+                fingerprint=Fingerprint("f" * 16),
+            )
+        )
     return Commit(stream, Version(first), Version(first + len(events) - 1), Version(previous), Raw(msgspec.json.encode(recorded)))
 
 

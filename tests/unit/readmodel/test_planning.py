@@ -32,7 +32,10 @@ def test_a_batch_becomes_one_sorted_unit_a_stream() -> None:
     random.Random(1).shuffle(commits)
     units = units_of(commits * 2, [Stub(comment(3), Version(2), Version(5))], lambda _: (PROJECTION,))
     assert [(each.stream, [a.commit.first for a in each.commits], each.until) for each in units] == [
-        (comment(1), [1, 2, 3], 3), (comment(2), [1, 2, 3], 3), (comment(3), [], 5)]
+        (comment(1), [1, 2, 3], 3),
+        (comment(2), [1, 2, 3], 3),
+        (comment(3), [], 5),
+    ]
 
 
 def test_what_follows_is_applied_up_to_the_hole() -> None:
@@ -96,14 +99,17 @@ def _projecting(changes: Changes) -> Projection:
     return Projection("mine", (COMMENTS, PICTURES), project, home=COMMENTS)
 
 
-@pytest.mark.parametrize("changes", [
-    Changes(),
-    Changes(row={"text": "incomplete"}),
-    Changes(deltas=(Delta(COMMENTS, "x", add={"version": 1}),)),
-    Changes(deltas=(Delta(comments_per_author.AUTHORS, "x", add={"comments": 1}),)),
-    Changes(deltas=(Delta(PICTURES, "x", add={"no_such": 1}),)),
-    Changes(deltas=(Delta(PICTURES, ("x", "y"), add={"revision": 1}),)),
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        Changes(),
+        Changes(row={"text": "incomplete"}),
+        Changes(deltas=(Delta(COMMENTS, "x", add={"version": 1}),)),
+        Changes(deltas=(Delta(comments_per_author.AUTHORS, "x", add={"comments": 1}),)),
+        Changes(deltas=(Delta(PICTURES, "x", add={"no_such": 1}),)),
+        Changes(deltas=(Delta(PICTURES, ("x", "y"), add={"revision": 1}),)),
+    ],
+)
 def test_a_projections_mistakes_are_its_streams_fault(changes: Changes) -> None:
     with pytest.raises(CannotProject) as raised:
         fold(_projecting(changes), REGISTRY, S, None, [Arrived(each) for each in history(S)])

@@ -51,7 +51,9 @@ def strangers(draw: st.DrawFn) -> tuple[Commit, str]:
 
 @given(chains(), strangers(), st.data())
 def test_any_commit_that_contradicts_what_was_applied_is_a_fork(
-    chain: list[tuple[Commit, str]], stranger: tuple[Commit, str], data: st.DataObject,
+    chain: list[tuple[Commit, str]],
+    stranger: tuple[Commit, str],
+    data: st.DataObject,
 ) -> None:
     count = data.draw(st.integers(0, len(chain)))
     position = after(chain, count)
