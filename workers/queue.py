@@ -80,7 +80,7 @@ class Queue:
             await self._sqs.send_message(
                 QueueUrl=self._dead_url,
                 MessageBody=body,
-                MessageGroupId=group,
+                MessageGroupId=group or "none",
                 MessageDeduplicationId=once[:128],
                 MessageAttributes={"reason": {"DataType": "String", "StringValue": reason[:500] or "unknown"}},
             )
@@ -98,7 +98,7 @@ def _delivery(message: Any) -> Delivery:
         delivery = Delivery(
             message_id=message["MessageId"],
             receipt=message["ReceiptHandle"],
-            group=attributes["MessageGroupId"],
+            group=attributes.get("MessageGroupId", ""),  # an emulator's topic may deliver without one
             body=body,
             receives=int(attributes["ApproximateReceiveCount"]),
         )
