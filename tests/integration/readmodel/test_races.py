@@ -125,3 +125,16 @@ async def test_slow_fills_among_changes_and_evictions_leave_nothing_old(house: H
     there = await race.load(*race.keys)
     found = {key: version_of(await house.client.getrange(key, 0, 63)) for key in race.keys}
     assert {key: version for key, version in found.items() if version not in (None, there[key][0])} == {}
+
+
+async def test_a_refresh_puts_nothing_where_nothing_is_held(house: House) -> None:
+    """Evicted between the question and the refresh: by now the value may be old, and nobody would correct it."""
+    key = comment_key(house.cache.prefix, comment(1))
+    value = (encode(1, None), 60_000)
+    assert await house.cache.held([key], "projector") == []
+    assert await house.cache.refresh([key], "projector", [value]) == 0
+    await house.cache.look(key, "query")
+    assert await house.cache.refresh([key], "projector", [value]) == 0  # that lease is another's
+    assert await house.cache.held([key], "projector") == [0]
+    assert await house.cache.refresh([key], "projector", [value]) == 1
+    assert await house.cache.refresh([key], "projector", [(encode(0, None), 60_000)]) == 0  # never backwards
