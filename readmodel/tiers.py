@@ -21,6 +21,8 @@ from readmodel.errors import CacheUnavailable, DatabaseUnavailable, ReadsUnavail
 Load = Callable[[AsyncConnection], Awaitable[tuple[int, Any]]]
 Read = Callable[[bytes], Entry | None]
 DEADLINE_SECONDS: Final = 4.0
+FILL_PAUSES: Final = (0.005, 0.01, 0.02, 0.04)
+"""Seconds between looks at a key that somebody else is filling; then PostgreSQL is asked without a fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,20 @@ class Tiers:
                     return Looked(entry)
                 await self.cache.drop([key])  # unreadable: as if it were not there
                 value, leased = await self.cache.look(key, nonce)
-            return Looked(None, nonce if leased and value is None else "")
+            if leased and value is None:
+                return Looked(None, nonce)
+            return await self._awaited(key, read)
+        return Looked()
+
+    async def _awaited(self, key: str, read: Read) -> Looked:
+        """Somebody else is filling: the projector behind a write, or another reader. Mostly done within a moment."""
+        for seconds in FILL_PAUSES:
+            await asyncio.sleep(seconds)
+            nonce = secrets.token_hex(8)
+            value, leased = await self.cache.look(key, nonce)
+            entry = read(value) if value is not None else None
+            if entry is not None or leased:
+                return Looked(entry, "" if entry else nonce)
         return Looked()
 
     async def load(self, key: str, looked: Looked, load: Load, *, shared: bool) -> tuple[int, Any]:
