@@ -52,9 +52,7 @@ class PartiqlInsert:
     async def __call__(self, commits: Sequence[Commit]) -> list[Appended]:
         try:
             with aws_errors():
-                answer = await self._dynamodb.batch_execute_statement(
-                    Statements=[self._statement(to_item(commit)) for commit in commits]
-                )
+                answer = await self._dynamodb.batch_execute_statement(Statements=[self._statement(to_item(commit)) for commit in commits])
         except AwsUnavailable:
             return [Appended.UNKNOWN] * len(commits)
         return [_partiql_answer(each) for each in answer["Responses"]]
@@ -79,9 +77,7 @@ class TransactPut:
         self.most, self._dynamodb, self._table = most, dynamodb, table
 
     async def __call__(self, commits: Sequence[Commit]) -> list[Appended]:
-        puts: Any = [
-            {"Put": {"TableName": self._table, "Item": to_item(commit), "ConditionExpression": _FRESH}} for commit in commits
-        ]
+        puts: Any = [{"Put": {"TableName": self._table, "Item": to_item(commit), "ConditionExpression": _FRESH}} for commit in commits]
         try:
             with aws_errors():
                 try:

@@ -207,6 +207,4 @@ def _settle(draft: Draft, command: Command, outcome: Outcome) -> None:
     draft.guessed += 1
     draft.outcomes.append(outcome)
     draft.seen[identity] = Seen(command.fingerprint, outcome.version, outcome.reason, outcome.detail)
-    draft.settled[identity] = Settled(
-        command.id, command.actor, command.fingerprint, outcome.version, outcome.reason, outcome.detail
-    )
+    draft.settled[identity] = Settled(command.id, command.actor, command.fingerprint, outcome.version, outcome.reason, outcome.detail)

@@ -3,9 +3,8 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from readmodel.domains import registry
-
 from events.dynamo_store import open_store
+from readmodel.domains import registry
 from runtime.aws import open_aws
 from runtime.redis_client import open_redis
 from runtime.settings import Settings, require

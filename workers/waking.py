@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import redis.exceptions
 
 from runtime import logs
-from runtime.lifecycle import backoff, pause
+from runtime.lifecycle import backoff, pause, unless_stopped
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -52,7 +52,7 @@ class Waker:
         async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
             await subscription.subscribe(self._channel)
             while not stop.is_set():
-                message = await subscription.get_message(timeout=LISTEN_SECONDS)
+                message = await unless_stopped(stop, subscription.get_message(timeout=LISTEN_SECONDS))
                 if message is not None:
                     self.last_called = monotonic()
                     self._event.set()

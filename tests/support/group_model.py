@@ -12,7 +12,7 @@ from typing import Any, cast
 from events.deciding import decide
 from events.envelope import Command
 from events.history import History, Identity
-from events.ids import Partition
+from events.ids import Partition, Version
 from events.outcome import Notice, Outcome, Status
 from events.parcel import encode_command, pack_commands
 from runtime.errors import Retryable
@@ -29,7 +29,7 @@ class Told:
     def __init__(self) -> None:
         self.notices: list[Notice] = []
 
-    async def tell(self, notices: Sequence[Notice], *, appended: bool) -> None:
+    async def tell(self, notices: Sequence[Notice], *, appended: bool) -> None:  # noqa: ARG002 - the teller's shape
         self.notices += notices
 
 
@@ -68,8 +68,7 @@ class Group:
         worker, told = self.workers[number]
         heads = {c.stream: await self._fold(c) for _, commands in taken for c in commands}
         deliveries = [
-            Delivery(ident, "r", "p0", pack_commands(Partition(0), [encode_command(c) for c in commands]), 1)
-            for ident, commands in taken
+            Delivery(ident, "r", "p0", pack_commands(Partition(0), [encode_command(c) for c in commands]), 1) for ident, commands in taken
         ]
         try:
             handled = await worker.handle(deliveries)
@@ -122,20 +121,22 @@ class Group:
 
     async def _recheck(self, where: tuple[str, int], command: Command, outcome: Outcome) -> list[str]:
         commits = await self.store.stored(command.stream)
-        acted = any(
-            (each.actor, each.command_id, each.fingerprint) == (command.actor, command.id, command.fingerprint)
-            for commit in commits
-            for each in commit.recorded()
-        )
-        if acted:
-            return [] if outcome.status is Status.APPLIED else [f"{where} acted and was told {outcome}"]
+        version, acted = 0, 0
+        for commit in commits:
+            for each in commit.recorded():
+                version += 1
+                if (each.actor, each.command_id, each.fingerprint) == (command.actor, command.id, command.fingerprint):
+                    acted = version
+        if acted and outcome.version >= acted:
+            return [] if outcome == Outcome(Status.APPLIED, Version(acted)) else [f"{where} acted at {acted} and was told {outcome}"]
+        # Sent again after its refusal's message was gone, a command may act; what it was told before was true then.
         history, blank = empty(command.stream), empty(command.stream)
         for commit in commits:
             for each in commit.recorded():
                 if history.version < outcome.version:
                     event = REGISTRY.read(each.name, each.data)
                     history.state = history.decider.evolve(history.state, event, each.at)
-                    history.version += 1  # type: ignore[assignment]
+                    history.version = Version(history.version + 1)
         history.seen = blank.seen
         draft = decide(history, [command], REGISTRY, full=True)
         agreed = not draft.events and draft.outcomes == [outcome]

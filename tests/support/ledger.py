@@ -64,7 +64,7 @@ class Account(Struct, frozen=True):
     entries: int = 0
 
 
-def evolve(account: Account | None, event: Opened | Booked, at: Micros) -> Account:  # noqa: ARG001 - a decider's shape
+def evolve(account: Account | None, event: Opened | Booked, at: Micros) -> Account:
     if isinstance(event, Opened):
         return Account(event.owner, event.currency)
     assert account is not None

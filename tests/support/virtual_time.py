@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 _T = TypeVar("_T")
 
 
-class _Jumping(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # the platform's own class
+class _Jumping(selectors.DefaultSelector):
     ahead = 0.0
 
     def select(self, timeout: float | None = None) -> Any:

@@ -35,9 +35,7 @@ def statuses(draft: Draft) -> list[tuple[str, int, str]]:
 
 
 texts = st.sampled_from(["a", "b", "c"])
-commands = st.one_of(
-    st.builds(create, text=texts), st.builds(update, text=texts, actor=st.sampled_from(["ann", "bob"])), st.builds(delete)
-)
+commands = st.one_of(st.builds(create, text=texts), st.builds(update, text=texts, actor=st.sampled_from(["ann", "bob"])), st.builds(delete))
 
 
 @given(st.lists(commands, min_size=1, max_size=8), st.data())
@@ -144,7 +142,10 @@ def test_times_rise_and_are_never_before_the_acceptance() -> None:
     history = after(create(accepted_at=100))
     draft = decide(history, [update(text=t, accepted_at=at) for t, at in (("a", 50), ("b", 50), ("c", 300))], REGISTRY)
     assert [each.at for each in draft.commit().recorded()] == [101, 102, 300]
-    book = [said("account.open", {"account_id": "1"}, accepted_at=9), said("account.book", {"account_id": "1", "entries": [1, 2]}, accepted_at=9)]
+    book = [
+        said("account.open", {"account_id": "1"}, accepted_at=9),
+        said("account.book", {"account_id": "1", "entries": [1, 2]}, accepted_at=9),
+    ]
     assert [each.at for each in decide(empty("account-1"), book, REGISTRY).commit().recorded()] == [9, 10, 11]
 
 
@@ -204,7 +205,7 @@ class Boom(Struct, frozen=True, forbid_unknown_fields=True):
     comment_id: str
 
 
-def _boom(command: Boom, state: object, context: Context) -> list[Struct]:
+def _boom(command: Boom, state: object, context: Context | Micros) -> list[Struct]:
     raise ZeroDivisionError("secret")
 
 

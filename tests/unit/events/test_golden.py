@@ -75,7 +75,9 @@ REFUSED = Settled(CommandId("s1"), "bob", PRINT, Version(2), "not_the_author", "
 IDLE = Settled(CommandId("s2"), "ann", PRINT, Version(2))
 SETTLED = msgspec.structs.replace(COMMIT, settled=(REFUSED, IDLE))
 STUB = Stub(StreamId("comment-2"), Version(1), Version(9_000_000_000))
-FACTS = Stack(16, "transact:100", "arn:aws:sns:us-east-1:000000000000:headrace.fifo", {"commands": "http://x/q", "commands-dead": "http://x/d"})
+FACTS = Stack(
+    16, "transact:100", "arn:aws:sns:us-east-1:000000000000:headrace.fifo", {"commands": "http://x/q", "commands-dead": "http://x/d"}
+)
 APPLIED = Outcome(Status.APPLIED, Version(4))
 REJECTED = Outcome(Status.REJECTED, Version(2), "comment_deleted", "a deleted comment takes no more commands")
 NOTICED = [Notice(STREAM, "ann", CommandId("order:7"), PRINT, APPLIED), Notice(STREAM, "bob", CommandId("s1"), PRINT, REJECTED)]

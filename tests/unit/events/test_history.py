@@ -89,12 +89,13 @@ def test_the_window_is_the_last_1024_ids_in_memory_and_in_the_fold() -> None:
 def test_the_floor_is_when_the_newest_forgotten_command_acted() -> None:
     stored = Stored()
     stored.take([said("account.open", {"account_id": "1"}, "open", accepted_at=10)], SMALL)
-    assert stored.history.floor is None
+    floors = [stored.history.floor]
     for number in range(SMALL):
         stored.take([said("account.book", {"account_id": "1", "entries": [1, 2]}, f"b{number}", accepted_at=100 * (number + 1))], SMALL)
-    assert stored.history.floor == 10
+    floors.append(stored.history.floor)
     stored.take([said("account.book", {"account_id": "1", "entries": [1]}, "more", accepted_at=900)], SMALL)
-    assert stored.history.floor == 101  # the second of its two events
+    floors.append(stored.history.floor)
+    assert floors == [None, 10, 101]  # the last: the second of its two events
     assert stored.folded(SMALL).floor == 101
 
 
@@ -121,19 +122,19 @@ def _commits() -> list[Commit]:
 @pytest.mark.parametrize(
     "broken",
     [
-        lambda one, two, three: [two],
-        lambda one, two, three: [one, three],
-        lambda one, two, three: [one, one],
-        lambda one, two, three: [one, structs.replace(two, previous=Version(0)), three],
-        lambda one, two, three: [one, structs.replace(two, last=Version(2))],
-        lambda one, two, three: [structs.replace(one, events=Raw(b"[]"))],
+        lambda c: [c[1]],
+        lambda c: [c[0], c[2]],
+        lambda c: [c[0], c[0]],
+        lambda c: [c[0], structs.replace(c[1], previous=Version(0)), c[2]],
+        lambda c: [c[0], structs.replace(c[1], last=Version(2))],
+        lambda c: [structs.replace(c[0], events=Raw(b"[]"))],
     ],
     ids=["no beginning", "a hole", "a repeat", "another predecessor", "fewer than it says", "nothing in it"],
 )
 def test_commits_that_do_not_follow_one_another_are_refused(broken: object) -> None:
     assert callable(broken)
     with pytest.raises(BrokenStream):
-        empty("account-1").absorb(broken(*_commits()), REGISTRY)
+        empty("account-1").absorb(broken(_commits()), REGISTRY)
 
 
 def test_settled_ids_come_before_the_commits_own() -> None:

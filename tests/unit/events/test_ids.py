@@ -44,7 +44,23 @@ def test_what_is_no_stream(bad: str) -> None:
     assert stream_parts(bad) is None
 
 
-@pytest.mark.parametrize("bad", ["", "@1", "comment-1", "comment-1@", "comment-1@-1", "comment-1@01", "comment-1@9223372036854775808", "comment-1@1.0", "comment-1@1 ", "comment-1@1\n", "comment-1@٣", "x@y@1"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "@1",
+        "comment-1",
+        "comment-1@",
+        "comment-1@-1",
+        "comment-1@01",
+        "comment-1@9223372036854775808",
+        "comment-1@1.0",
+        "comment-1@1 ",
+        "comment-1@1\n",
+        "comment-1@٣",
+        "x@y@1",
+    ],
+)
 def test_what_is_no_token(bad: str) -> None:
     assert parse_token(bad) is None
 

@@ -21,7 +21,7 @@ from events.parcel import (
 )
 from runtime.times import Micros
 
-text = st.text(st.characters(codec="utf-8") | st.sampled_from("\ufffe\uffff\x00\x1f\x7f\u2028\ue000\ufffd\U0010ffff\"\\"), max_size=20)
+text = st.text(st.characters(codec="utf-8") | st.sampled_from('\ufffe\uffff\x00\x1f\x7f\u2028\ue000\ufffd\U0010ffff"\\'), max_size=20)
 big = st.integers(0, 2**63 - 1)
 raws = text.map(lambda each: Raw(msgspec.json.encode({"text": each})))
 commands = st.builds(

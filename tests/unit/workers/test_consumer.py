@@ -6,6 +6,7 @@ from time import monotonic
 
 import pytest
 
+from runtime.errors import Retryable
 from tests.support.scripted_queue import ScriptedQueue, delivery
 from workers import consumer
 from workers.consumer import Handled, consume
@@ -49,15 +50,15 @@ async def test_poison_is_buried_with_its_reason_before_it_is_deleted() -> None:
 
 async def test_poison_that_cannot_be_buried_is_not_deleted() -> None:
     class NoGrave(ScriptedQueue):
-        async def bury(self, delivery: Delivery, reason: str) -> None:
-            raise consumer.Retryable("away")
+        async def bury(self, delivery: Delivery, reason: str) -> None:  # noqa: ARG002 - the queue's shape
+            raise Retryable("away")
 
     queue = NoGrave([M1, M2])
     await run(queue, answering(Handled(done=[M2], poison=[(M1, "bad")])))
     assert queue.deleted == []
 
 
-@pytest.mark.parametrize("wrong", [consumer.Retryable("store away"), ZeroDivisionError("bug")])
+@pytest.mark.parametrize("wrong", [Retryable("store away"), ZeroDivisionError("bug")])
 async def test_a_handler_that_raises_gives_its_batch_back_and_the_loop_goes_on(wrong: Exception) -> None:
     batches = []
 

@@ -53,8 +53,6 @@ def test_what_is_no_parcel_of_ours_is_poison_and_others_go_on() -> None:
 
 def test_a_parcel_in_another_group_or_with_a_stranger_is_poison() -> None:
     elsewhere = next(n for n in range(100) if partition_of(f"comment-{n}", PARTITIONS) != HERE)
-    batch = open_batch(
-        [delivered("m1", create(), group="p99"), delivered("m2", create(), create(str(elsewhere)))], PARTITIONS
-    )
+    batch = open_batch([delivered("m1", create(), group="p99"), delivered("m2", create(), create(str(elsewhere)))], PARTITIONS)
     assert [delivery.message_id for delivery, _ in batch.poison] == ["m1", "m2"]
     assert not batch.asked

@@ -47,7 +47,8 @@ def test_every_commit_leaves_once_in_its_partitions_order(said: list[tuple[str, 
     went: dict[int, list[Any]] = defaultdict(list)
     for parcel in read(rounds):
         went[parcel.partition] += [each.first for each in parcel.commits]
-        assert all(partition_of(each.stream, PARTITIONS) == parcel.partition for each in (*parcel.commits, *parcel.stubs))
+        names = [*(each.stream for each in parcel.commits), *(each.stream for each in parcel.stubs)]
+        assert all(partition_of(name, PARTITIONS) == parcel.partition for name in names)
     stood_for = {(stub.stream, stub.first) for parcel in read(rounds) for stub in parcel.stubs}
     asked: dict[int, list[Any]] = defaultdict(list)
     for each in page.commits:

@@ -30,7 +30,7 @@ async def _in_groups(wrong: Exception | None, depth: int) -> None:
 
 @pytest.fixture(autouse=True)
 def configured_by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "configure", lambda form, role: None)
+    monkeypatch.setattr(logs, "configure", lambda *_: None)
 
 
 def test_a_role_that_was_stopped() -> None:
@@ -55,5 +55,3 @@ def test_what_broke_is_logged_and_not_traced(wrong: Exception, depth: int, capsy
 def test_a_bug_is_no_exit_code_of_ours() -> None:
     with pytest.raises(ExceptionGroup):
         ending(ZeroDivisionError(), 1)
-
-

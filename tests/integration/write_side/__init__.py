@@ -1,0 +1,1 @@
+"""The write side on real servers, in process: parcels in, commits and outcomes out."""
