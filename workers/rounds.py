@@ -118,7 +118,7 @@ class Rounds:
             self._cache.put(history)
 
     async def _append(self, drafts: Sequence[tuple[Job, Draft]]) -> bool:
-        """False when an answer was missing, or a call was refused for another's sake: pause before the next round."""
+        """False when an answer was missing, or all were refused for others' sake: pause before the next round."""
         answers = await self._store.append([draft.commit() for _, draft in drafts])
         for (job, draft), answer in zip(drafts, answers, strict=True):
             COMMITS.labels("append", answer.value).inc()
@@ -127,4 +127,4 @@ class Rounds:
                 self._conclude(job, job.history, draft)
             elif answer is not Appended.NO:
                 job.look_again()
-        return Appended.UNKNOWN not in answers
+        return Appended.UNKNOWN not in answers and set(answers) != {Appended.NO}
