@@ -8,6 +8,9 @@ _T = TypeVar("_T")
 _R = TypeVar("_R")
 MOST: Final = 1000
 """Items in one call."""
+FEW: Final = 2
+GATHER_SECONDS: Final = 0.01
+"""After a call of more than FEW: a call costs a hundred times what an item in it does, so the next ones gather."""
 
 
 class Combiner(Generic[_T, _R]):
@@ -37,3 +40,5 @@ class Combiner(Generic[_T, _R]):
             for (_, waiter), answer in zip(batch, answers, strict=True):
                 if not waiter.done():
                     waiter.set_result(answer)
+            if len(batch) > FEW:
+                await asyncio.sleep(GATHER_SECONDS)

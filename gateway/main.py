@@ -9,7 +9,7 @@ import uvloop
 from gateway.opening import open_gateway
 from gateway.protocol import Bounds
 from gateway.server import possible_connections, serving
-from runtime import logs
+from runtime import logs, memory
 from runtime.errors import ConfigurationError, HeadraceError
 from runtime.lifecycle import stop_on_signals
 from runtime.settings import Settings, require
@@ -40,6 +40,7 @@ async def _until_stopped(settings: Settings) -> None:
             gateway.stopping,
             Bounds(possible_connections()),
         ) as port:
+            memory.settle()
             _LOG.info("listening", action="start", port=port)
             await stop.wait()
         try:

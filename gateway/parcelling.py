@@ -34,13 +34,13 @@ class Pace:
     """Times in seconds."""
 
     quiet: float = 0.005
-    gaps: float = 6.0
+    gaps: float = 20.0
     """It is quiet only after so many usual gaps between commands: on a busy machine commands come in fits and starts."""
     longest_gap: float = 0.01
     """What a single gap counts at most; longer ones are idleness, not a habit."""
     longest: float = 0.25
-    growth: float = 8e-5
-    """Seconds squared a command: 1,000 a second wait for 80 ms, 100 a second for 8."""
+    growth: float = 2.5e-4
+    """Seconds squared a command: 1,000 a second wait for 250 ms, 100 a second for 25."""
     enough: int = 100
     """Commands in one call of ten parcels that are worth a call before it is quiet."""
     few: int = 2

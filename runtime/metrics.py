@@ -6,9 +6,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 REGISTRY: Final = CollectorRegistry()
 
-AWS_REQUESTS: Final = Counter(
-    "headrace_aws_requests", "AWS requests sent, retries included", ["service", "call"], registry=REGISTRY
-)
+AWS_REQUESTS: Final = Counter("headrace_aws_requests", "AWS requests sent, retries included", ["service", "call"], registry=REGISTRY)
 AWS_FAILURES: Final = Counter("headrace_aws_failures", "AWS requests that failed", ["service", "call", "code"], registry=REGISTRY)
 COMMANDS: Final = Counter("headrace_commands", "Commands by what became of them", ["status"], registry=REGISTRY)
 COMMITS: Final = Counter("headrace_commits", "Commits by what a hop did with them", ["hop", "verdict"], registry=REGISTRY)

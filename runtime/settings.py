@@ -96,8 +96,7 @@ class Settings:
         "HEADRACE_AUTH",
         _one_of("off"),
         "off",
-        "Who callers are: `off` takes the `Headrace-Actor` header at its word and is "
-        "refused off loopback unless the network is trusted.",
+        "Who callers are: `off` takes the `Headrace-Actor` header at its word and is refused off loopback unless the network is trusted.",
     )
     trusted_network: bool = _setting(
         "HEADRACE_TRUSTED_NETWORK",

@@ -48,9 +48,7 @@ async def read_stack(dynamodb: "DynamoDBClient", settings: Settings) -> Stack | 
     """None when the control table or its item is not there yet."""
     with aws_errors():
         try:
-            answer = await dynamodb.get_item(
-                TableName=table_name(settings, "control"), Key={"id": {"S": _KEY}}, ConsistentRead=True
-            )
+            answer = await dynamodb.get_item(TableName=table_name(settings, "control"), Key={"id": {"S": _KEY}}, ConsistentRead=True)
         except dynamodb.exceptions.ResourceNotFoundException:
             return None
     item: dict[str, Any] = answer.get("Item", {})

@@ -45,13 +45,15 @@ async def aws_url(tmp_path_factory: pytest.TempPathFactory, backend: str) -> Asy
 async def settings(database_url: str, redis_url: str, aws_url: str, tmp_path_factory: pytest.TempPathFactory) -> Settings:
     """A provisioned stack of this session's own."""
     state: Path = tmp_path_factory.mktemp("state")
-    settings = load({
-        "AWS_ENDPOINT_URL": aws_url,
-        "HEADRACE_DATABASE_URL": database_url,
-        "HEADRACE_REDIS_URL": redis_url,
-        "HEADRACE_STACK": f"test{secrets.token_hex(3)}",
-        "HEADRACE_STATE": str(state),
-    })
+    settings = load(
+        {
+            "AWS_ENDPOINT_URL": aws_url,
+            "HEADRACE_DATABASE_URL": database_url,
+            "HEADRACE_REDIS_URL": redis_url,
+            "HEADRACE_STACK": f"test{secrets.token_hex(3)}",
+            "HEADRACE_STATE": str(state),
+        }
+    )
     await provision(settings)
     return settings
 

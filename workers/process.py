@@ -8,7 +8,7 @@ from typing import Final
 
 import uvloop
 
-from runtime import logs
+from runtime import logs, memory
 from runtime.errors import ConfigurationError, HeadraceError
 from runtime.health import Check, health_app, serving
 from runtime.lifecycle import stop_on_signals
@@ -26,6 +26,7 @@ class Ready:
         self._settings = settings
 
     def listening(self, checks: Mapping[str, Check]) -> AbstractAsyncContextManager[None]:
+        memory.settle()
         return serving(health_app(checks), self._settings.bind_address())
 
 

@@ -31,6 +31,5 @@ def readable(shards: Iterable[Shard], progress: Mapping[str, Progress]) -> list[
     return [
         shard
         for _, shard in sorted(listed.items())
-        if not progress.get(shard.id, Progress()).ended
-        and (shard.parent not in listed or progress.get(shard.parent, Progress()).ended)
+        if not progress.get(shard.id, Progress()).ended and (shard.parent not in listed or progress.get(shard.parent, Progress()).ended)
     ]

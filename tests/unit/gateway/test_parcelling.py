@@ -111,7 +111,7 @@ def test_an_idle_gateway_sends_at_once() -> None:
 
 
 def test_after_a_full_call_a_command_waits_for_company_until_it_is_quiet() -> None:
-    plan: Parcelling[int] = Parcelling(4, Pace(quiet=0.005, longest=0.25))
+    plan: Parcelling[int] = Parcelling(4, Pace(quiet=0.005, gaps=0.0, longest=0.25))
     add(plan, 50, 0.0)
     for parcel in plan.take(0.0)[0]:
         plan.confirmed(parcel)
@@ -120,7 +120,16 @@ def test_after_a_full_call_a_command_waits_for_company_until_it_is_quiet() -> No
     assert plan.due(0.015) == 0
 
 
-@pytest.mark.parametrize(("rate", "linger"), [(300, 0.024), (1000, 0.08), (2000, 0.16), (20_000, 0.25)])
+def test_quiet_is_measured_in_usual_gaps_so_that_a_halting_stream_is_not_cut_at_every_halt() -> None:
+    plan: Parcelling[int] = Parcelling(4, Pace(quiet=0.005, gaps=20.0, growth=1.0))
+    for number in range(200):
+        plan.add(Partition(0), b"x", number, number * 0.002)
+    plan.take(0.4)
+    plan.add(Partition(1), b"x", 0, 0.4)
+    assert plan.due(0.4) == pytest.approx(0.04, rel=0.05)
+
+
+@pytest.mark.parametrize(("rate", "linger"), [(300, 0.075), (600, 0.15), (900, 0.225), (20_000, 0.25)])
 def test_at_a_steady_rate_the_linger_is_proportional_to_it_up_to_the_longest(rate: int, linger: float) -> None:
     plan: Parcelling[int] = Parcelling(4, Pace(enough=10_000))
     add(plan, 50, 0.0)

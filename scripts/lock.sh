@@ -1,0 +1,10 @@
+#!/bin/sh
+# Resolves the lock files anew, with hashes and without naming any registry. Needs uv.
+set -eu
+lock() {
+    out=$1; shift
+    echo 'setuptools>=77' | uv pip compile -q setup.cfg - "$@" --universal --python-version 3.11 --generate-hashes \
+        --no-annotate --no-emit-index-url -o "$out"
+}
+lock requirements.lock
+lock requirements-dev.lock --extra dev --extra local
