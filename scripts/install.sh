@@ -11,11 +11,14 @@ set -eu
     echo "make setup: needs Python >= 3.11 (found: $("$PYTHON" --version 2>&1 || echo none)); set PYTHON=..." >&2
     exit 2
 }
-if command -v uv >/dev/null 2>&1 && uv --version >/dev/null 2>&1; then
-    uv venv -q --clear -p "$(command -v "$PYTHON")" "$VENV"
-    uv pip install -q -p "$VENV" --require-hashes -r requirements-dev.lock
-    uv pip install -q -p "$VENV" --no-deps --no-build-isolation -e .
-else
+export UV_SYSTEM_CERTS=true  # trust whom pip trusts
+with_uv() {
+    uv --version >/dev/null 2>&1 &&
+        uv venv -q --clear -p "$("$PYTHON" -c 'import sys; print(sys.executable)')" "$VENV" &&
+        uv pip install -q -p "$VENV" --require-hashes -r requirements-dev.lock &&
+        uv pip install -q -p "$VENV" --no-deps --no-build-isolation -e .
+}
+if ! with_uv; then
     "$PYTHON" -m venv --clear "$VENV"
     "$VENV/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r requirements-dev.lock
     "$VENV/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -73,16 +73,22 @@ def python_of(folder: Path) -> Path:
 
 
 async def _install(recipe: Recipe, folder: Path) -> None:
-    uv = shutil.which("uv")
-    if uv is not None and await _works([uv, "--version"]):
-        await run([uv, "venv", "--no-project", "--no-config", "--python", str(recipe.python), str(folder)])
-        await run([uv, "pip", "install", "--python", str(python_of(folder)), "--require-hashes", "-r", str(recipe.lock)])
-    else:
+    if not await _by_uv(recipe, folder):
+        shutil.rmtree(folder, ignore_errors=True)
         await run([str(recipe.python), "-m", "venv", str(folder)])
         pip = [str(python_of(folder)), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
         await run([*pip, "--no-deps", "--require-hashes", "-r", str(recipe.lock)])
     if recipe.finish is not None:
         await recipe.finish(folder)
+
+
+async def _by_uv(recipe: Recipe, folder: Path) -> bool:
+    """Fast, where uv is there and can do it; it may lack what pip is set up with (a proxy, a mirror)."""
+    uv = shutil.which("uv")
+    if uv is None or not await _works([uv, "--version"]):
+        return False
+    install = [uv, "pip", "install", "--python", str(python_of(folder)), "--require-hashes", "-r", str(recipe.lock)]
+    return await _works([uv, "venv", "--no-project", "--no-config", "--python", str(recipe.python), str(folder)]) and await _works(install)
 
 
 async def _works(command: list[str]) -> bool:
@@ -100,6 +106,7 @@ async def run(command: list[str], folder: Path | None = None) -> str:
         process = await asyncio.create_subprocess_exec(
             *leashed(tuple(command), signal.SIGKILL, None),
             cwd=folder,
+            env={**os.environ, "UV_SYSTEM_CERTS": "true"},  # trust whom pip and npm trust
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=STDOUT,
