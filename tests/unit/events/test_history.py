@@ -150,3 +150,14 @@ def test_a_comment_is_folded_with_its_times() -> None:
     for command in (create(accepted_at=5), update(text="b", accepted_at=9)):
         confirm(history, decide(history, [command], REGISTRY))
     assert (history.state.text, history.state.created_at, history.state.updated_at, history.at) == ("b", 5, 9, 9)
+
+
+def test_somebody_elses_commit_ends_what_was_only_remembered_here() -> None:
+    """Its refusals were true of the head before; whoever wrote the commit has told of those that may come again."""
+    stored = Stored()
+    stored.take([said("account.open", {"account_id": "1"})], WINDOW)
+    stored.take([said("account.book", {"account_id": "1", "entries": [-1]})], WINDOW)
+    assert len(stored.history.unsettled) == 1
+    other = stored.folded(WINDOW)
+    draft = decide(other, [said("account.book", {"account_id": "1", "entries": [1]})], REGISTRY)
+    assert stored.history.absorb([draft.commit()], REGISTRY).unsettled == {}
