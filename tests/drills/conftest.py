@@ -1,0 +1,14 @@
+"""A stack for drills: short visibility and leases, so that what died is taken over within seconds."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.acceptance.stack import Live, stack_up
+
+
+@pytest.fixture(scope="module")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
+    more = {"HEADRACE_VISIBILITY_SECONDS": "4", "HEADRACE_LEASE_SECONDS": "2"}
+    async with stack_up(tmp_path_factory.mktemp("drills"), more) as found:
+        yield found
