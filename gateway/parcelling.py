@@ -5,7 +5,8 @@ the partition's one parcel, so nothing can overtake it. Bounds: bytes and count 
 
 When to send: at once after a quiet time. Under load, when nothing more came for a moment (`quiet`), when enough gathered to make full
 calls, or when the oldest waited as long as so many are worth: the square root of their number (`growth`), which at a steady rate makes
-the linger proportional to the rate, up to `longest`.
+the linger proportional to the rate, up to `longest`. While a call is out, one that would not be full waits for the partitions that
+come back with it, again up to `longest`.
 """
 
 from collections import deque
@@ -75,6 +76,7 @@ class Parcelling(Generic[_T]):
         self._ready: dict[Partition, _Lane[_T]] = {}
         """Lanes with something to send and nothing under way, in the order in which they became so."""
         self._ready_count = 0
+        self._under_way = 0
         self._pace = pace
         self._enough = pace.enough * -(-partitions // PARCELS_A_CALL)
         self._last_arrival = self._last_taken_at = float("-inf")
@@ -110,6 +112,8 @@ class Parcelling(Generic[_T]):
         if self._last_taken <= self._pace.few or now - self._last_taken_at > self._pace.longest:
             return 0.0
         oldest = next(iter(self._ready.values())).since
+        if self._under_way and len(self._ready) < PARCELS_A_CALL:
+            return max(0.0, oldest + self._pace.longest - now)
         linger = min(self._pace.longest, sqrt(self._pace.growth * self._ready_count))
         quiet = max(self._pace.quiet, self._pace.gaps * self._gap)
         return max(0.0, min(self._last_arrival + quiet, oldest + linger) - now)
@@ -120,9 +124,12 @@ class Parcelling(Generic[_T]):
         call: list[Parcel[_T]] = []
         size = 0
         self._last_taken, self._last_taken_at = 0, now
-        for partition, lane in self._ready.items():
+        for partition, lane in self._going(now):
             parcel = _fill(partition, lane.waiting)
             lane.under_way = True
+            self._under_way += 1
+            self._ready_count -= len(parcel.items) + len(lane.waiting)
+            del self._ready[partition]
             if call and (len(call) == PARCELS_A_CALL or size + parcel.size > BYTES_A_CALL):
                 calls.append(call)
                 call, size = [], 0
@@ -130,15 +137,22 @@ class Parcelling(Generic[_T]):
             size += parcel.size
             self._last_taken += len(parcel.items)
             lane.since = now
-        self._ready.clear()
-        self._ready_count = 0
         return [*calls, call] if call else calls
+
+    def _going(self, now: float) -> list[tuple[Partition, _Lane[_T]]]:
+        """The partitions that go now: of more than a call's worth, those that would not fill another call stay, unless they are late."""
+        going = list(self._ready.items())
+        rest = len(going) % PARCELS_A_CALL
+        if rest == len(going) or now - going[-rest][1].since > self._pace.longest:
+            return going
+        return going[: len(going) - rest]
 
     def confirmed(self, parcel: Parcel[_T]) -> None:
         """SQS has it: the partition's next parcel may go."""
         self._forget(len(parcel.items), sum(map(len, parcel.bodies)))
         lane = self._lanes[parcel.partition]
         lane.under_way = False
+        self._under_way -= 1
         if lane.waiting:
             self._ready[parcel.partition] = lane
             self._ready_count += len(lane.waiting)
@@ -150,6 +164,7 @@ class Parcelling(Generic[_T]):
         self._forget(len(parcel.items) + len(behind), sum(map(len, parcel.bodies)) + sum(len(body) for body, _ in behind))
         lane.waiting.clear()
         lane.under_way = False
+        self._under_way -= 1
         return [*parcel.items, *(item for _, item in behind)]
 
     def _forget(self, count: int, size: int) -> None:

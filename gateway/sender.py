@@ -57,6 +57,8 @@ class Sender:
         self._plan: Parcelling[Waiting] = Parcelling(partitions)
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
+        self._returned = asyncio.Event()
+        """A call came back: its partitions may go again."""
         self._empty = asyncio.Event()
         self._empty.set()
         self._free = asyncio.Semaphore(CALLS_AT_ONCE)
@@ -105,9 +107,14 @@ class Sender:
             await self._nap(due)
 
     async def _nap(self, seconds: float) -> None:
-        """Sleep, then let the sockets speak once more: a process that was not scheduled for a while sees its timers before its
-        input, and quiet would be nothing but its own absence."""
-        await asyncio.sleep(seconds)
+        """Sleep, unless a call comes back; then let the sockets speak once more: a process that was not scheduled for a while sees
+        its timers before its input, and quiet would be nothing but its own absence."""
+        self._returned.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._returned.wait()
+        except TimeoutError:
+            pass
         for _ in range(TURNS):
             await asyncio.sleep(0)
 
@@ -155,6 +162,7 @@ class Sender:
         for parcel in parcels:
             self._plan.confirmed(parcel)
         self._news.set()
+        self._returned.set()
         waiting = [each for parcel in parcels for each in parcel.items]
         try:
             await self._mark([each.command for each in waiting])

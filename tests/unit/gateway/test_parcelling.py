@@ -120,11 +120,30 @@ def test_after_a_full_call_a_command_waits_for_company_until_it_is_quiet() -> No
     assert plan.due(0.015) == 0
 
 
+def test_while_a_call_is_out_a_part_of_a_call_waits_for_the_partitions_that_come_back_with_it() -> None:
+    plan: Parcelling[int] = Parcelling(16, Pace(longest=0.25))
+    for number in range(16 * 20):
+        plan.add(Partition(number % 16), b"x", number, 0.0)
+    (call,) = plan.take(0.0)
+    assert len(call) == 10
+    assert plan.due(0.01) == pytest.approx(0.24)
+    for parcel in call[:4]:
+        plan.confirmed(parcel)
+        plan.add(parcel.partition, b"x", 0, 0.01)
+    assert plan.due(0.02) is not None
+    (second,) = plan.take(0.02)
+    assert len(second) == 10
+    plan.add(Partition(9), b"x", 0, 0.02)
+    late = plan.take(0.6)
+    assert not late, "its partition is still under way"
+
+
 def test_quiet_is_measured_in_usual_gaps_so_that_a_halting_stream_is_not_cut_at_every_halt() -> None:
     plan: Parcelling[int] = Parcelling(4, Pace(quiet=0.005, gaps=20.0, growth=1.0))
     for number in range(200):
         plan.add(Partition(0), b"x", number, number * 0.002)
-    plan.take(0.4)
+    for parcel in plan.take(0.4)[0]:
+        plan.confirmed(parcel)
     plan.add(Partition(1), b"x", 0, 0.4)
     assert plan.due(0.4) == pytest.approx(0.04, rel=0.05)
 
