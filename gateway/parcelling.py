@@ -40,8 +40,8 @@ class Pace:
     longest_gap: float = 0.01
     """What a single gap counts at most; longer ones are idleness, not a habit."""
     longest: float = 0.25
-    growth: float = 2.5e-4
-    """Seconds squared a command: 1,000 a second wait for 250 ms, 100 a second for 25."""
+    growth: float = 5e-4
+    """Seconds squared a command: 500 a second and more wait for 250 ms, 50 a second for 25."""
     enough: int = 100
     """Commands in one call of ten parcels that are worth a call before it is quiet."""
     few: int = 2

@@ -148,7 +148,7 @@ def test_quiet_is_measured_in_usual_gaps_so_that_a_halting_stream_is_not_cut_at_
     assert plan.due(0.4) == pytest.approx(0.04, rel=0.05)
 
 
-@pytest.mark.parametrize(("rate", "linger"), [(300, 0.075), (600, 0.15), (900, 0.225), (20_000, 0.25)])
+@pytest.mark.parametrize(("rate", "linger"), [(300, 0.15), (450, 0.225), (20_000, 0.25)])
 def test_at_a_steady_rate_the_linger_is_proportional_to_it_up_to_the_longest(rate: int, linger: float) -> None:
     plan: Parcelling[int] = Parcelling(4, Pace(enough=10_000))
     add(plan, 50, 0.0)
