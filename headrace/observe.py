@@ -1,18 +1,27 @@
-"""What can be seen of a stack from outside its processes: how much waits where."""
+"""What can be seen of a stack from outside its processes: how much waits where, and for how long."""
 
 import asyncio
+import re
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
+import aiohttp
 import msgspec
 
+from readmodel.control import CONTROL_SCHEMA
+from readmodel.database import open_engine
+from readmodel.parking import count_parked
 from runtime.aws import AwsRefused, AwsUnavailable, aws_errors, open_aws
+from runtime.errors import HeadraceError
 from runtime.settings import Settings, load
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
 QUEUES: Final = ("commands", "rds", "cache")
+PROJECTORS: Final = ("rds", "cache")
+_GAUGE: Final = re.compile(r"^headrace_(appended_at|burst_at|before_burst_at|passed_at)_seconds ([0-9.e+]+)$", re.M)
 _SECONDS: Final = 8.0
 
 
@@ -25,10 +34,62 @@ class Observed(msgspec.Struct, frozen=True):
     parked: int
 
 
-async def observe(environment: Mapping[str, str]) -> Observed:
-    """Look at the stack that these settings name. What cannot be reached is left out: this is for looking at faults."""
+async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] | None = None) -> Observed:
+    """Look at the stack that these settings name; `listeners`: role -> URL of its `/metrics`.
+
+    What cannot be reached is left out: this is for looking at faults.
+    """
     settings = load(environment)
-    return Observed(queues=await queue_depths(settings), lag_seconds={}, parked=0)
+    queues, seen, parked = await asyncio.gather(queue_depths(settings), _gauges(listeners or {}), _parked(settings))
+    return Observed(queues=queues, lag_seconds=lags(time.time(), seen), parked=parked)
+
+
+def lags(now: float, seen: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """By projector, the age of the oldest stored commit it lacks, from the roles' gauges. Pure; never less than it is by more
+    than the second that separates two bursts. A projector or worker that does not answer has no lag that anyone could know."""
+    worker = seen.get("commands")
+    if worker is None:
+        return {}
+    found = {}
+    for name in PROJECTORS:
+        gauges = seen.get(f"projector-{name}")
+        if gauges is None:
+            continue
+        passed, appended = gauges.get("passed_at", 0.0), worker.get("appended_at", 0.0)
+        caught_up = worker.get("before_burst_at", 0.0) <= passed
+        oldest = max(passed, worker.get("burst_at", 0.0)) if caught_up else passed
+        found[name] = 0.0 if passed >= appended else round(max(0.0, now - (oldest or worker.get("burst_at", now))), 3)
+    return found
+
+
+async def _gauges(listeners: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """The gauges of the roles that answer."""
+    timeout = aiohttp.ClientTimeout(total=2)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        found = await asyncio.gather(*(_gauges_of(http, url) for url in listeners.values()))
+    return {role: gauges for role, gauges in zip(listeners, found, strict=True) if gauges is not None}
+
+
+async def _gauges_of(http: aiohttp.ClientSession, url: str) -> dict[str, float] | None:
+    try:
+        async with http.get(f"{url}/metrics") as answer:
+            return {name: float(value) for name, value in _GAUGE.findall(await answer.text())}
+    except (aiohttp.ClientError, TimeoutError, OSError):
+        return None
+
+
+async def _parked(settings: Settings) -> int:
+    """Streams parked; 0 where the database does not answer, whose part the status then shows as not ready."""
+    if not settings.database_url:
+        return 0
+    engine = open_engine(settings, CONTROL_SCHEMA)
+    try:
+        async with asyncio.timeout(_SECONDS):
+            return await count_parked(engine)
+    except (HeadraceError, TimeoutError):
+        return 0
+    finally:
+        await engine.dispose()
 
 
 async def queue_depths(settings: Settings) -> dict[str, int]:

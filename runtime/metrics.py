@@ -17,7 +17,10 @@ HTTP: Final = Counter("headrace_http_requests", "HTTP answers", ["route", "statu
 STATE_CACHE: Final = Counter("headrace_state_cache", "Look-ups of a stream's state", ["result"], registry=REGISTRY)
 READS: Final = Counter("headrace_reads", "Queries by the tier that answered", ["source"], registry=REGISTRY)
 PARKED: Final = Gauge("headrace_parked_streams", "Streams parked by this projector", registry=REGISTRY)
-LAG: Final = Gauge("headrace_lag_seconds", "Age of the newest commit handled, when it was handled", registry=REGISTRY)
+APPENDED_AT: Final = Gauge("headrace_appended_at_seconds", "Time of the newest commit appended", registry=REGISTRY)
+BURST_AT: Final = Gauge("headrace_burst_at_seconds", "Time of the first commit after the last pause of a second", registry=REGISTRY)
+BEFORE_BURST_AT: Final = Gauge("headrace_before_burst_at_seconds", "Time of the last commit before that pause", registry=REGISTRY)
+PASSED_AT: Final = Gauge("headrace_passed_at_seconds", "Time of the newest commit this projector has passed", registry=REGISTRY)
 HOP_SECONDS: Final = Histogram(
     "headrace_hop_seconds",
     "Time a batch took in this hop",

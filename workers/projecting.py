@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import redis.exceptions
+from msgspec import MsgspecError
 
 from events.envelope import ENCODER, Commit
 from events.ids import StreamId, stream_parts
@@ -13,7 +15,7 @@ from events.outcome import projected_channel
 from events.parcel import NewerParcel, Stub, UnreadableParcel, read_commits
 from readmodel.verdicts import well_formed
 from runtime import logs
-from runtime.metrics import DISCARDS
+from runtime.metrics import DISCARDS, PASSED_AT
 from workers.consumer import Delivery, Handled
 
 if TYPE_CHECKING:
@@ -83,3 +85,9 @@ async def tell(client: "Redis", stack: str, projector: str, reached: dict[Stream
             await client.publish(projected_channel(stack, projector), ENCODER.encode(list(reached.items())))
     except (redis.exceptions.RedisError, TimeoutError, OSError) as wrong:
         _LOG.warning("not told", action="tell", error=type(wrong).__name__, streams=len(reached))
+
+
+def note_passed(commits: Sequence[Commit]) -> None:
+    """For `headrace status`: how new the newest commit is that this projector has passed."""
+    with suppress(IndexError, MsgspecError):  # a commit that is parked for being unreadable has no time either
+        PASSED_AT.set(commits[-1].recorded()[-1].at / 1_000_000)

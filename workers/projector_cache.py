@@ -28,7 +28,7 @@ from runtime.settings import Settings, require
 from runtime.stack import load_stack
 from workers.consumer import Delivery, Handled, consume, open_queue
 from workers.process import Ready, run_role
-from workers.projecting import Opened, open_deliveries, tell
+from workers.projecting import Opened, note_passed, open_deliveries, tell
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -56,6 +56,8 @@ class CacheProjector:
         for verdict, count in (("apply", len(wanted) - len(rest)), ("gap", len(rest))):
             COMMITS.labels("cache", verdict).inc(count)
         HOP_SECONDS.labels("cache").observe(perf_counter() - began)
+        if not rest:
+            note_passed(opened.commits)
         _LOG.info("batch followed", action="follow", commits=len(opened.commits), streams=len(wanted), not_yet=len(rest))
         return opened.handled(deliveries, rest)
 

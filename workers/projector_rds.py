@@ -7,11 +7,9 @@ delivery, which is then a duplicate.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Final
-
-from msgspec import MsgspecError
 
 from events.dynamo_store import open_store
 from events.envelope import Commit
@@ -24,14 +22,13 @@ from readmodel.schema import verify
 from runtime import logs
 from runtime.aws import open_aws
 from runtime.errors import Fatal
-from runtime.metrics import COMMITS, DISCARDS, HOP_SECONDS, LAG, PARKED
+from runtime.metrics import COMMITS, DISCARDS, HOP_SECONDS, PARKED
 from runtime.redis_client import open_redis
 from runtime.settings import Settings, require
 from runtime.stack import load_stack
-from runtime.times import now
 from workers.consumer import Delivery, Handled, consume, open_queue
 from workers.process import Ready, run_role
-from workers.projecting import open_deliveries, tell
+from workers.projecting import note_passed, open_deliveries, tell
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -80,7 +77,7 @@ class RdsProjector:
             )
         self._count_parks(len(applied.parked))
         HOP_SECONDS.labels("rds").observe(perf_counter() - began)
-        _observe_lag(commits)
+        note_passed(commits)
         _LOG.info(
             "batch applied",
             action="apply",
@@ -96,11 +93,6 @@ class RdsProjector:
             self._parks.popleft()
         if len(self._parks) > PARKS_A_MINUTE:
             self.broken.set()
-
-
-def _observe_lag(commits: Sequence[Commit]) -> None:
-    with suppress(IndexError, MsgspecError):  # a commit that is parked for being unreadable has no age either
-        LAG.set((now() - commits[-1].recorded()[-1].at) / 1_000_000)
 
 
 def main(settings: Settings) -> int:

@@ -18,12 +18,13 @@ from events.store import Appended, EventStore
 from runtime import logs
 from runtime.errors import Fatal
 from runtime.lifecycle import backoff
-from runtime.metrics import COMMITS
+from runtime.metrics import APPENDED_AT, BEFORE_BURST_AT, BURST_AT, COMMITS
 from workers.jobs import Job
 from workers.state_cache import StateCache
 
 MOST: Final = 10
 READS_AT_ONCE: Final = 16
+PAUSE: Final = 1_000_000  # microseconds without a commit that begin a new burst
 _LOG: Final = logs.get("rounds")
 
 
@@ -33,6 +34,7 @@ class Rounds:
     def __init__(self, store: EventStore, registry: Registry, cache: StateCache) -> None:
         self._store, self._registry, self._cache = store, registry, cache
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
+        self._appended_at = 0
 
     async def decide(self, jobs: Sequence[Job]) -> None:
         """Raises Retryable when the store cannot be read."""
@@ -120,6 +122,7 @@ class Rounds:
     async def _append(self, drafts: Sequence[tuple[Job, Draft]]) -> bool:
         """False when an answer was missing, or all were refused for others' sake: pause before the next round."""
         answers = await self._store.append([draft.commit() for _, draft in drafts])
+        self._note_appended(max((draft.at for (_, draft), each in zip(drafts, answers, strict=True) if each is Appended.YES), default=0))
         for (job, draft), answer in zip(drafts, answers, strict=True):
             COMMITS.labels("append", answer.value).inc()
             if answer is Appended.YES and job.history is not None:
@@ -128,3 +131,13 @@ class Rounds:
             elif answer is not Appended.NO:
                 job.look_again()
         return Appended.UNKNOWN not in answers and set(answers) != {Appended.NO}
+
+    def _note_appended(self, at: int) -> None:
+        """For `headrace status`, which tells from it how long the oldest commit waits that a projector lacks. Microseconds."""
+        if at <= self._appended_at:
+            return
+        if at - self._appended_at > PAUSE:
+            BEFORE_BURST_AT.set(self._appended_at / 1_000_000)
+            BURST_AT.set(at / 1_000_000)
+        self._appended_at = at
+        APPENDED_AT.set(at / 1_000_000)

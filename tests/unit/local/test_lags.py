@@ -1,0 +1,24 @@
+import pytest
+
+from headrace.observe import lags
+
+WORKER = {"appended_at": 1000.0, "burst_at": 990.0, "before_burst_at": 500.0}
+
+
+@pytest.mark.parametrize(
+    ("passed", "lag"),
+    [
+        (1000.0, 0.0),  # it has all
+        (995.0, 15.0),  # it lacks what came after
+        (500.0, 20.0),  # it had all before this burst: the burst's first commit is what it lacks
+        (400.0, 610.0),  # it was behind before
+        (0.0, 20.0),  # it has passed nothing yet since it began: the burst is all that is known
+    ],
+)
+def test_the_lag_is_the_age_of_the_oldest_commit_that_a_projector_lacks(passed: float, lag: float) -> None:
+    assert lags(1010.0, {"commands": WORKER, "projector-rds": {"passed_at": passed}}) == {"rds": lag}
+
+
+def test_nobody_knows_the_lag_of_one_who_does_not_answer() -> None:
+    assert lags(1010.0, {"commands": WORKER}) == {}
+    assert lags(1010.0, {"projector-rds": {"passed_at": 1.0}}) == {}
