@@ -113,7 +113,7 @@ class Parcelling(Generic[_T]):
             return 0.0
         oldest = next(iter(self._ready.values())).since
         if self._under_way and len(self._ready) < PARCELS_A_CALL:
-            return max(0.0, oldest + self._pace.longest - now)
+            return max(0.0, self._pace.longest - (now - oldest))
         linger = min(self._pace.longest, sqrt(self._pace.growth * self._ready_count))
         quiet = max(self._pace.quiet, self._pace.gaps * self._gap)
         return max(0.0, min(self._last_arrival + quiet, oldest + linger) - now)
