@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from runtime.errors import Fatal
+
 revision = "control_0001"
 down_revision = None
 branch_labels = None
@@ -33,4 +35,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("the event store is the truth: drop the schemas and rebuild")
+    raise Fatal("the event store is the truth: drop the schemas and rebuild")

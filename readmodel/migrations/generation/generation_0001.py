@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from runtime.errors import Fatal
+
 revision = "generation_0001"
 down_revision = None
 branch_labels = None
@@ -46,4 +48,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    raise NotImplementedError("the event store is the truth: drop the generation and rebuild it")
+    raise Fatal("the event store is the truth: drop the generation and rebuild it")
