@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 QUEUES: Final = ("commands", "rds", "cache")
 PROJECTORS: Final = ("rds", "cache")
-_GAUGE: Final = re.compile(r"^headrace_(appended_at|burst_at|before_burst_at|passed_at)_seconds ([0-9.e+]+)$", re.M)
+_GAUGE: Final = re.compile(
+    r"^headrace_(appended_at|burst_at|before_burst_at|passed_at|messages|envelopes)_(?:seconds|total)(\S*) ([0-9.e+]+)$", re.M
+)
 _SECONDS: Final = 8.0
 
 
@@ -40,8 +42,21 @@ async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] |
     What cannot be reached is left out: this is for looking at faults.
     """
     settings = load(environment)
-    queues, seen, parked = await asyncio.gather(queue_depths(settings), _gauges(listeners or {}), _parked(settings))
+    messages, seen, parked = await asyncio.gather(queue_depths(settings), _gauges(listeners or {}), _parked(settings))
+    queues = {name: depth(name, count, seen) for name, count in messages.items()}
     return Observed(queues=queues, lag_seconds=lags(time.time(), seen), parked=parked)
+
+
+def depth(queue: str, messages: int, seen: Mapping[str, Mapping[str, float]]) -> int:
+    """About how many commands (or commits) wait in so many messages: by how many its reader has found in one so far. Pure.
+
+    SQS counts messages only. What was dead-lettered singly is one a message.
+    """
+    for gauges in seen.values():
+        taken = gauges.get(f'messages{{queue="{queue}"}}', 0.0)
+        if taken:
+            return round(messages * max(1.0, gauges.get(f'envelopes{{queue="{queue}"}}', 0.0) / taken))
+    return messages
 
 
 def lags(now: float, seen: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -73,7 +88,7 @@ async def _gauges(listeners: Mapping[str, str]) -> dict[str, dict[str, float]]:
 async def _gauges_of(http: aiohttp.ClientSession, url: str) -> dict[str, float] | None:
     try:
         async with http.get(f"{url}/metrics") as answer:
-            return {name: float(value) for name, value in _GAUGE.findall(await answer.text())}
+            return {name + labels: float(value) for name, labels, value in _GAUGE.findall(await answer.text())}
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None
 
@@ -93,7 +108,7 @@ async def _parked(settings: Settings) -> int:
 
 
 async def queue_depths(settings: Settings) -> dict[str, int]:
-    """Depth of every queue. SQS counts messages, each a parcel of one or more commands: a lower bound in commands."""
+    """Messages in every queue, visible and in flight."""
     names = [name for queue in QUEUES for name in (queue, f"{queue}-dead")]
     try:
         async with asyncio.timeout(_SECONDS), open_aws(settings) as aws:

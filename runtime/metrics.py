@@ -20,6 +20,8 @@ PARKED: Final = Gauge("headrace_parked_streams", "Streams parked by this project
 APPENDED_AT: Final = Gauge("headrace_appended_at_seconds", "Time of the newest commit appended", registry=REGISTRY)
 BURST_AT: Final = Gauge("headrace_burst_at_seconds", "Time of the first commit after the last pause of a second", registry=REGISTRY)
 BEFORE_BURST_AT: Final = Gauge("headrace_before_burst_at_seconds", "Time of the last commit before that pause", registry=REGISTRY)
+MESSAGES: Final = Counter("headrace_messages", "Messages taken from a queue", ["queue"], registry=REGISTRY)
+ENVELOPES: Final = Counter("headrace_envelopes", "Commands or commits that were in them", ["queue"], registry=REGISTRY)
 PASSED_AT: Final = Gauge("headrace_passed_at_seconds", "Time of the newest commit this projector has passed", registry=REGISTRY)
 HOP_SECONDS: Final = Histogram(
     "headrace_hop_seconds",

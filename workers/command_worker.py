@@ -11,7 +11,7 @@ from events.outcome import Notice, Status
 from events.parcel import encode_command, pack_commands
 from events.store import EventStore
 from runtime import logs
-from runtime.metrics import COMMANDS, DISCARDS, HOP_SECONDS
+from runtime.metrics import COMMANDS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES
 from workers.consumer import Handled
 from workers.jobs import Batch, open_batch
 from workers.queue import Delivery, Queue
@@ -35,6 +35,8 @@ class CommandWorker:
         """What is done when this returns is durable and told; the loop deletes it."""
         began = perf_counter()
         batch = open_batch(deliveries, self._partitions)
+        MESSAGES.labels("commands").inc(len(deliveries))
+        ENVELOPES.labels("commands").inc(len(batch.asked))
         await self._rounds.decide(list(batch.jobs.values()))
         await self._bury_failed(batch)
         await self._tell(batch)

@@ -22,7 +22,7 @@ from readmodel.refreshing import Refresher
 from readmodel.schema import verify
 from runtime import logs
 from runtime.aws import open_aws
-from runtime.metrics import COMMITS, HOP_SECONDS
+from runtime.metrics import COMMITS, ENVELOPES, HOP_SECONDS, MESSAGES
 from runtime.redis_client import open_redis
 from runtime.settings import Settings, require
 from runtime.stack import load_stack
@@ -50,6 +50,8 @@ class CacheProjector:
         """What is done when this returns was in PostgreSQL, and Redis holds nothing older."""
         began = perf_counter()
         opened = open_deliveries(deliveries)
+        MESSAGES.labels("cache").inc(len(deliveries))
+        ENVELOPES.labels("cache").inc(len(opened.commits) + len(opened.stubs))
         wanted = _wanted(opened)
         rest = await self._follow(wanted)
         await tell(self._client, self._stack, CACHE, {stream: version for stream, version in wanted.items() if stream not in rest})

@@ -22,7 +22,7 @@ from readmodel.schema import verify
 from runtime import logs
 from runtime.aws import open_aws
 from runtime.errors import Fatal
-from runtime.metrics import COMMITS, DISCARDS, HOP_SECONDS, PARKED
+from runtime.metrics import COMMITS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES, PARKED
 from runtime.redis_client import open_redis
 from runtime.settings import Settings, require
 from runtime.stack import load_stack
@@ -55,6 +55,8 @@ class RdsProjector:
         """What is done when this returns is committed."""
         began = perf_counter()
         opened = open_deliveries(deliveries)
+        MESSAGES.labels("rds").inc(len(deliveries))
+        ENVELOPES.labels("rds").inc(len(opened.commits) + len(opened.stubs))
         applied = await self._projecting.project(opened.commits, opened.stubs)
         await tell(self._client, self._stack, "rds", applied.advanced)
         self._observe(applied, opened.commits, began)

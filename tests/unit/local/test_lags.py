@@ -1,6 +1,6 @@
 import pytest
 
-from headrace.observe import lags
+from headrace.observe import depth, lags
 
 WORKER = {"appended_at": 1000.0, "burst_at": 990.0, "before_burst_at": 500.0}
 
@@ -22,3 +22,10 @@ def test_the_lag_is_the_age_of_the_oldest_commit_that_a_projector_lacks(passed: 
 def test_nobody_knows_the_lag_of_one_who_does_not_answer() -> None:
     assert lags(1010.0, {"commands": WORKER}) == {}
     assert lags(1010.0, {"projector-rds": {"passed_at": 1.0}}) == {}
+
+
+def test_a_depth_is_in_commands_by_what_the_reader_found_in_a_message_so_far() -> None:
+    seen = {"commands": {'messages{queue="commands"}': 10.0, 'envelopes{queue="commands"}': 125.0}}
+    assert depth("commands", 4, seen) == 50
+    assert depth("commands-dead", 4, seen) == 4
+    assert depth("commands", 4, {}) == 4
