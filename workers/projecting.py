@@ -87,7 +87,14 @@ async def tell(client: "Redis", stack: str, projector: str, reached: dict[Stream
         _LOG.warning("not told", action="tell", error=type(wrong).__name__, streams=len(reached))
 
 
-def note_passed(commits: Sequence[Commit]) -> None:
-    """For `headrace status`: how new the newest commit is that this projector has passed."""
-    with suppress(IndexError, MsgspecError):  # a commit that is parked for being unreadable has no time either
-        PASSED_AT.set(commits[-1].recorded()[-1].at / 1_000_000)
+class Passed:
+    """For `headrace status`: the time of the newest commit that this projector has passed. Batches end in any order."""
+
+    def __init__(self) -> None:
+        self._at = 0
+
+    def note(self, commits: Sequence[Commit]) -> None:
+        for commit in commits:
+            with suppress(IndexError, MsgspecError):  # a commit that is parked for being unreadable has no time
+                self._at = max(self._at, commit.recorded()[-1].at)
+        PASSED_AT.set(self._at / 1_000_000)

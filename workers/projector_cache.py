@@ -28,7 +28,7 @@ from runtime.settings import Settings, require
 from runtime.stack import load_stack
 from workers.consumer import Delivery, Handled, consume, open_queue
 from workers.process import Ready, run_role
-from workers.projecting import Opened, note_passed, open_deliveries, tell
+from workers.projecting import Opened, Passed, open_deliveries, tell
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -45,6 +45,7 @@ class CacheProjector:
     def __init__(self, follow: tuple[Refresher, Notices], client: "Redis", stack: str, wait: float = WAIT_SECONDS) -> None:
         self._refresher, self._notices = follow
         self._client, self._stack, self._wait = client, stack, wait
+        self._passed = Passed()
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
         """What is done when this returns was in PostgreSQL, and Redis holds nothing older."""
@@ -59,7 +60,7 @@ class CacheProjector:
             COMMITS.labels("cache", verdict).inc(count)
         HOP_SECONDS.labels("cache").observe(perf_counter() - began)
         if not rest:
-            note_passed(opened.commits)
+            self._passed.note(opened.commits)
         _LOG.info("batch followed", action="follow", commits=len(opened.commits), streams=len(wanted), not_yet=len(rest))
         return opened.handled(deliveries, rest)
 

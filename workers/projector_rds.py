@@ -28,7 +28,7 @@ from runtime.settings import Settings, require
 from runtime.stack import load_stack
 from workers.consumer import Delivery, Handled, consume, open_queue
 from workers.process import Ready, run_role
-from workers.projecting import note_passed, open_deliveries, tell
+from workers.projecting import Passed, open_deliveries, tell
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -49,6 +49,7 @@ class RdsProjector:
     def __init__(self, projecting: Projecting, client: "Redis", stack: str) -> None:
         self._projecting, self._client, self._stack = projecting, client, stack
         self._parks: deque[float] = deque()
+        self._passed = Passed()
         self.broken = asyncio.Event()
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
@@ -79,7 +80,7 @@ class RdsProjector:
             )
         self._count_parks(len(applied.parked))
         HOP_SECONDS.labels("rds").observe(perf_counter() - began)
-        note_passed(commits)
+        self._passed.note(commits)
         _LOG.info(
             "batch applied",
             action="apply",
