@@ -10,9 +10,9 @@ from gateway.requests import Request
 
 ANONYMOUS: Final = "anonymous"
 MAX_WAIT: Final = 30.0
-_PREFER_WAIT: Final = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]{1,18})"?\s*(?=$|[,;])', re.IGNORECASE)
+_PREFER_WAIT: Final = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]+)"?\s*(?=$|[,;])', re.IGNORECASE)
 _ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,18})"')
-_SECONDS: Final = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,9})?(?:[eE]\+?[0-9]{1,2})?")
+_SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?(?:[eE]\+?[0-9]{1,2})?")
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, NoReturn
@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 from headrace.errors import StackFailed, WrongUse
 from headrace.local.environment import merged
 from headrace.local.state import environment, folder_of
-from runtime.errors import ConfigurationError
+from runtime.errors import ConfigurationError, HeadraceError
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -50,21 +50,30 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out one command; its exit code: 0 done, 1 a check failed, 2 wrong use or configuration."""
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in {"-h", "--help"}:
+    if not words:
+        print(f"headrace: name a command: {', '.join(COMMANDS)} (headrace --help says what they do)", file=sys.stderr)
+        return WRONG
+    if words[0] in {"-h", "--help"}:
         print(_help())
-        return DONE if words else WRONG
+        return DONE
     name, *rest = words
     command = COMMANDS.get(name)
     if command is None:
         print(f"headrace: no command {name!r}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return WRONG
+    return _told(name, lambda: _carry_out(name, command, rest))
+
+
+def _told(name: str, work: Callable[[], int]) -> int:
+    """The work's exit code; what went wrong as one line."""
     try:
-        return _carry_out(name, command, rest)
+        return work()
     except (WrongUse, ConfigurationError) as wrong:
         print(f"headrace {name}: {wrong}", file=sys.stderr)
         return WRONG
-    except StackFailed as failed:
-        print(f"headrace {name}: {failed}", file=sys.stderr)
+    except HeadraceError as failed:
+        what = f"{failed}" if isinstance(failed, StackFailed) else f"{type(failed).__name__}: {failed}"
+        print(f"headrace {name}: {what}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         return 130

@@ -13,9 +13,9 @@ import aiohttp
 import localstack_client.config
 from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-from runtime.errors import Fatal, Retryable
+from runtime.errors import ConfigurationError, Fatal, Retryable
 from runtime.metrics import AWS_FAILURES, AWS_REQUESTS
 from runtime.settings import Settings
 
@@ -90,6 +90,8 @@ def aws_errors() -> Iterator[None]:
         if is_transient(code, status):
             raise AwsUnavailable(code) from wrong
         raise AwsRefused(code, str(wrong.response.get("Error", {}).get("Message", ""))) from wrong
+    except NoCredentialsError as wrong:
+        raise ConfigurationError(["AWS credentials: none found, and no stack is up here that would name an endpoint"]) from wrong
     except (BotoCoreError, aiohttp.ClientError, TimeoutError, OSError) as wrong:
         raise AwsUnavailable(type(wrong).__name__) from wrong
 
