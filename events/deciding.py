@@ -86,7 +86,7 @@ def decide(history: History, commands: Sequence[Command], registry: Registry, *,
     for command in commands:
         identity = (command.actor, command.id)
         seen = draft.seen.get(identity) or history.seen.get(identity)
-        if seen is not None:
+        if seen is not None and (identity in draft.seen or seen.holds_for(command.accepted_at)):
             draft.outcomes.append(_repeat(command, seen))
             continue
         if not full and history.floor is not None and (command.redriven or command.accepted_at <= history.floor):
@@ -119,7 +119,7 @@ def _repeat(command: Command, seen: Seen) -> Outcome:
     if seen.fingerprint != command.fingerprint:
         return Outcome(Status.REJECTED, seen.version, "command_id_reused", "this id was used for another command")
     status = Status.REJECTED if seen.reason else Status.APPLIED
-    return Outcome(status, seen.version, seen.reason, seen.detail)
+    return Outcome(status, seen.version, seen.reason, seen.detail, seen.no_effect)
 
 
 def _one(draft: Draft, history: History, command: Command, registry: Registry) -> bool:
@@ -137,7 +137,7 @@ def _one(draft: Draft, history: History, command: Command, registry: Registry) -
         draft.outcomes.append(Outcome(Status.FAILED, draft.version, "decider_failed", detail))
         return True
     if not recorded:
-        _settle(draft, command, Outcome(Status.APPLIED, draft.version))
+        _settle(draft, command, Outcome(Status.APPLIED, draft.version, no_effect=True))
         return True
     size = sum(map(len, recorded)) + len(recorded)
     if size > MAX_COMMIT_BYTES:
@@ -206,5 +206,5 @@ def _settle(draft: Draft, command: Command, outcome: Outcome) -> None:
     identity = (command.actor, command.id)
     draft.guessed += 1
     draft.outcomes.append(outcome)
-    draft.seen[identity] = Seen(command.fingerprint, outcome.version, outcome.reason, outcome.detail)
+    draft.seen[identity] = Seen(command.fingerprint, outcome.version, outcome.reason, outcome.detail, no_effect=outcome.no_effect)
     draft.settled[identity] = Settled(command.id, command.actor, command.fingerprint, outcome.version, outcome.reason, outcome.detail)

@@ -30,6 +30,8 @@ class Command(Struct, frozen=True, omit_defaults=True):
     traceparent: str = ""
     redriven: bool = False
     """Came back from the dead-letter queue: decided on the full stream."""
+    repeat: bool = False
+    """The gateway had seen it before: what it came to may be remembered although the stream does not know it."""
 
 
 class Recorded(Struct, frozen=True, omit_defaults=True):

@@ -6,6 +6,7 @@ from typing import Any, Final, NamedTuple
 from events.domain import Decider, Registry
 from events.envelope import Commit, Settled
 from events.ids import EMPTY, StreamId, Version
+from events.outcome import REMEMBERED_SECONDS
 from runtime.errors import Fatal
 from runtime.times import Micros
 
@@ -27,6 +28,12 @@ class Seen(NamedTuple):
     detail: str = ""
     at: Micros = Micros(0)
     """When its last event happened; of a command that changed nothing, the last event of the commit that tells of it."""
+    no_effect: bool = False
+    """Applied, and nothing changed."""
+
+    def holds_for(self, accepted_at: Micros) -> bool:
+        """Whether a command accepted then is a repeat. What left no event is remembered for a quarter of an hour only."""
+        return (not self.reason and not self.no_effect) or accepted_at <= self.at + REMEMBERED_SECONDS * 1_000_000
 
 
 class History:
@@ -70,11 +77,12 @@ class History:
     def remember_settled(self, settled: Iterable[Settled], at: Micros, window: int | None = WINDOW) -> None:
         """Ids that a commit carries for commands that changed nothing; they come before the commit's own. `at`: of its last event."""
         for each in settled:
-            seen = Seen(each.fingerprint, each.version, each.reason, each.detail, at)
+            seen = Seen(each.fingerprint, each.version, each.reason, each.detail, at, no_effect=not each.reason)
             self.remember((each.actor, each.command_id), seen, window)
 
     def remember(self, identity: Identity, seen: Seen, window: int | None = WINDOW) -> None:
         """A command this stream has seen. The fold and a confirmed draft remember alike."""
+        self.seen.pop(identity, None)
         self.seen[identity] = seen
         if window is not None and len(self.seen) > window:
             forgotten = self.seen.pop(next(iter(self.seen)))

@@ -9,7 +9,9 @@ from msgspec import Struct
 from events.ids import CommandId, Fingerprint, StreamId, Version
 
 APPLIED_SECONDS: Final = 60
-REFUSED_SECONDS: Final = 900
+"""How long the outcome of a command with events is kept in Redis: its stream tells of it for much longer."""
+REMEMBERED_SECONDS: Final = 900
+"""How long a command is remembered that left no event: its id may be used for a new command afterwards."""
 PENDING: Final = b"p"
 """The mark a 202 leaves in place of an outcome."""
 
@@ -28,6 +30,27 @@ class Outcome(Struct, frozen=True, array_like=True):
     version: Version
     reason: str = ""
     detail: str = ""
+    no_effect: bool = False
+    """Applied, and nothing changed: no event tells of the command."""
+
+    @property
+    def left_events(self) -> bool:
+        """The stream itself remembers the command."""
+        return self.status is Status.APPLIED and not self.no_effect
+
+
+class Kept(Outcome, frozen=True, array_like=True):
+    """An outcome as it lies in Redis: with the fingerprint of the command it answers."""
+
+    fingerprint: str = ""
+
+    def answers(self, fingerprint: Fingerprint) -> bool:
+        """It is the outcome of this very command, not of another one under the same id."""
+        return self.fingerprint == fingerprint
+
+    def outcome(self) -> Outcome:
+        """Without what only Redis needs."""
+        return Outcome(self.status, self.version, self.reason, self.detail, self.no_effect)
 
 
 class Notice(Struct, frozen=True, array_like=True):
@@ -39,13 +62,33 @@ class Notice(Struct, frozen=True, array_like=True):
     fingerprint: Fingerprint
     outcome: Outcome
 
+    def kept(self) -> Kept:
+        """What is left in Redis."""
+        it = self.outcome
+        return Kept(it.status, it.version, it.reason, it.detail, it.no_effect, self.fingerprint)
+
 
 NOTICES: Final = msgspec.json.Decoder(list[Notice])
-OUTCOME: Final = msgspec.json.Decoder(Outcome)
+KEPT: Final = msgspec.json.Decoder(Kept)
+
+
+def kept_of(value: bytes | None) -> Kept | None:
+    """None for nothing, for a mark, and for what is not ours."""
+    if value is None or value == PENDING:
+        return None
+    try:
+        return KEPT.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def kept_seconds(outcome: Outcome) -> int:
+    """How long Redis keeps an outcome."""
+    return APPLIED_SECONDS if outcome.left_events else REMEMBERED_SECONDS
 
 
 def command_key(stack: str, stream: str, command_id: str) -> str:
-    """Redis hash of a command: one field an actor, holding PENDING or an Outcome."""
+    """Redis hash of a command: one field an actor, holding PENDING or a Kept."""
     return f"{stack}:command:{stream}:{command_id}"
 
 

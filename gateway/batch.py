@@ -5,20 +5,23 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from msgspec import structs
+
+from events.ids import is_command_id
 from events.outcome import Outcome
 from gateway.answers import ENCODER, NDJSON, Header, Stream
 from gateway.identity import Caller, caller_of, new_key
 from gateway.outcomes import Waiter
 from gateway.parcelling import BufferFull
 from gateway.posting import Poster
-from gateway.preparing import Posted, Prepared, Preparer
+from gateway.preparing import Posted, Prepared, Preparer, as_repeat
 from gateway.problems import Problem, malformed
-from gateway.receipts import Refused, receipt
+from gateway.receipts import Refused, receipt, status_url
 from gateway.requests import MAX_BODY, Request
 from gateway.sender import NotSent
-from gateway.strict_json import read
+from gateway.strict_json import convert, parse
 from runtime.times import Clock
 
 MAX_LINES: Final = 10_000
@@ -39,6 +42,8 @@ class _Line:
     answer: bytes | None = None
     confirmed: "asyncio.Future[None] | None" = None
     waiter: Waiter | None = None
+    given_id: str | None = None
+    """The caller's own id, of a line that never became a command."""
 
     def ready(self) -> bool:
         if self.answer is not None:
@@ -46,17 +51,17 @@ class _Line:
         return self.confirmed is not None and self.confirmed.done() and (self.waiter is None or self.waiter.outcome is not None)
 
     def refuse(self, problem: Problem) -> None:
-        command = self.prepared.command if self.prepared else None
-        self.answer = _line(
-            Refused(
-                "refused",
-                problem.code,
-                self.number,
-                problem.detail or problem.title,
-                command.id if command else None,
-                command.stream if command else None,
-            )
-        )
+        refused = Refused("refused", problem.code, self.number, problem.detail or problem.title, self.given_id)
+        if self.prepared is not None:
+            command = self.prepared.command
+            url = status_url(command.id, command.stream, command.actor)
+            refused = structs.replace(refused, command_id=command.id, stream=command.stream, status_url=url)
+        self.answer = _line(refused)
+
+    def remembered(self, outcome: Outcome | None) -> None:
+        """It came before: its receipt, with what it came to when the caller would wait for that."""
+        if self.prepared is not None:
+            self.answer = _line(receipt(self.prepared.command, outcome))
 
 
 class BatchRoute:
@@ -94,13 +99,15 @@ class BatchRoute:
     def _prepare(self, line: _Line, raw: bytes, caller: Caller) -> None:
         try:
             _check_size(line, raw)
-            line.prepared = self._preparer.posted(read(raw, Posted), caller, new_key(), self._clock())
+            value = parse(raw)
+            line.given_id = _id_in(value)
+            line.prepared = self._preparer.posted(convert(value, Posted), caller, new_key(), self._clock())
         except Problem as problem:
             line.refuse(problem)
 
     async def _enqueue(self, lines: list[_Line], caller: Caller, waits: ExitStack) -> None:
         """In order: what is claimed together is queued together."""
-        claims = [self._claim(line) for line in lines if line.prepared and line.prepared.key_given]
+        claims = [self._claim(line, caller) for line in lines if line.prepared and line.prepared.key_given]
         if claims:
             await asyncio.gather(*claims)
         else:
@@ -117,13 +124,18 @@ class BatchRoute:
             except BufferFull:
                 line.refuse(Problem("buffer_full"))
 
-    async def _claim(self, line: _Line) -> None:
+    async def _claim(self, line: _Line, caller: Caller) -> None:
         if line.prepared is None:
             return
         try:
-            await self._poster.claim(line.prepared.command)
+            claim = await self._poster.claim(line.prepared.command)
         except Problem as problem:
             line.refuse(problem)
+            return
+        if claim.outcome is not None:
+            line.remembered(claim.outcome if caller.wait else None)
+        elif claim.repeat:
+            line.prepared = as_repeat(line.prepared)
 
 
 class _Run:
@@ -161,6 +173,12 @@ class _Run:
             return await self._poster.look(prepared.command) if self._looks >= 0 else None
 
         return await self._poster.outcomes.outcome(line.waiter, self._until, look)
+
+
+def _id_in(value: dict[str, Any]) -> str | None:
+    """The id that a line gives, right or wrong in everything else."""
+    ident = value.get("id")
+    return ident if isinstance(ident, str) and is_command_id(ident) else None
 
 
 def _check_size(line: _Line, raw: bytes) -> None:

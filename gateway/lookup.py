@@ -3,9 +3,10 @@
 from typing import Final, NamedTuple
 
 from events.domain import Registry
+from events.envelope import Command
 from events.history import History, Seen
 from events.ids import StreamId
-from events.outcome import Outcome, Status
+from events.outcome import Kept, Outcome, Status
 from events.store import EventStore
 from gateway.memory import Known, Memory
 from runtime.errors import HeadraceError, Retryable
@@ -47,20 +48,20 @@ class Lookup:
             raise MemoryAway
         return mine
 
-    async def outcome(self, stream: StreamId, actor: str, command_id: str, fingerprint: str) -> Outcome | None:
+    async def outcome(self, command: Command) -> Outcome | None:
         """Of one caller's own command; None while it is pending, or when that cannot be known just now."""
-        known = await self._memory.known(stream, command_id)
+        known = await self._memory.known(command.stream, command.id)
         if known is not None:
-            told = known.by_actor.get(actor)
-            if told is not None:
-                return told
+            told = known.by_actor.get(command.actor)
+            if told is not None and told.answers(command.fingerprint):
+                return told.outcome()
         try:
-            seen = (await self._seen(stream)).get((actor, command_id))
+            seen = (await self._seen(command.stream)).get((command.actor, command.id))
         except HeadraceError:
             return None
-        if seen is None:
+        if seen is None or not seen.holds_for(command.accepted_at):
             return None
-        if seen.fingerprint != fingerprint:
+        if seen.fingerprint != command.fingerprint:
             return Outcome(Status.REJECTED, seen.version, "command_id_reused", "this id was used for another command")
         return _of(seen)
 
@@ -85,12 +86,16 @@ def _entry(known: Known | None, actor: str) -> Found | None:
     if known is None or not known.by_actor:
         return None
     if actor in known.by_actor:
-        return Found(actor, known.by_actor[actor])
+        return Found(actor, _told(known.by_actor[actor]))
     if len(known.by_actor) > 1:
         return None
-    other, outcome = next(iter(known.by_actor.items()))
-    return Found(other, outcome)
+    other, kept = next(iter(known.by_actor.items()))
+    return Found(other, _told(kept))
+
+
+def _told(kept: Kept | None) -> Outcome | None:
+    return kept.outcome() if kept is not None else None
 
 
 def _of(seen: Seen) -> Outcome:
-    return Outcome(Status.REJECTED if seen.reason else Status.APPLIED, seen.version, seen.reason, seen.detail)
+    return Outcome(Status.REJECTED if seen.reason else Status.APPLIED, seen.version, seen.reason, seen.detail, seen.no_effect)

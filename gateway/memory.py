@@ -4,22 +4,33 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from events.envelope import Command
-from events.outcome import Outcome
+from events.outcome import Kept, Outcome
 
 
 class Known(NamedTuple):
     """What is known of a command id on a stream: by actor, an outcome, or None while it is pending."""
 
-    by_actor: dict[str, Outcome | None]
+    by_actor: dict[str, Kept | None]
     age: float
     """Seconds since the entry was last written, as far as its expiry tells; 0 when there is none."""
+
+
+class Claim(NamedTuple):
+    """What is known of a command's id when it comes in."""
+
+    holder: str
+    """Fingerprint of the command that used the id first; its own when nothing is known."""
+    repeat: bool = False
+    """The id was used before."""
+    outcome: Outcome | None = None
+    """What this very command came to, when it came before and that is remembered."""
 
 
 class Memory(Protocol):
     """None of these raises, and none takes longer than a moment."""
 
-    async def claim(self, commands: Sequence[Command]) -> list[str]:
-        """The fingerprint that holds each command's id; the command's own when nothing is known."""
+    async def claim(self, commands: Sequence[Command]) -> list[Claim]:
+        """Take each command's id for it, unless another one holds it; a claim lasts a quarter of an hour."""
         ...
 
     async def mark(self, commands: Sequence[Command]) -> None:

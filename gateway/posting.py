@@ -8,13 +8,14 @@ from gateway import receipts
 from gateway.answers import Answer
 from gateway.combiner import Combiner
 from gateway.lookup import Lookup
+from gateway.memory import Claim
 from gateway.outcomes import Outcomes
 from gateway.parcelling import BufferFull
-from gateway.preparing import Prepared
-from gateway.problems import Problem, later
+from gateway.preparing import Prepared, as_repeat
+from gateway.problems import later
 from gateway.sender import NotSent, Sender
 
-Claims = Combiner[Command, str]
+Claims = Combiner[Command, Claim]
 
 
 class Poster:
@@ -32,8 +33,9 @@ class Poster:
         command = prepared.command
         until = asyncio.get_running_loop().time() + wait
         with self.outcomes.expecting((command.stream, command.actor, command.id), command.fingerprint) as waiter:
-            await self.accept(prepared)
-            outcome = await self.outcomes.outcome(waiter, until, lambda: self.look(command))
+            outcome = await self.accept(prepared)
+            if outcome is None:
+                outcome = await self.outcomes.outcome(waiter, until, lambda: self.look(command))
         preference = (b"preference-applied", b"wait=%d" % wait)
         if outcome is None:
             return receipts.pending(command, preference)
@@ -41,22 +43,29 @@ class Poster:
             return receipts.applied(command, outcome, created_below, preference)
         raise receipts.refusal(command, outcome, preference)
 
-    async def accept(self, prepared: Prepared) -> None:
-        """Returns once SQS confirmed the command; Problem when it was not accepted."""
+    async def accept(self, prepared: Prepared) -> Outcome | None:
+        """Returns once SQS confirmed the command, or at once with what a repeat came to before; Problem when it was not accepted."""
         if prepared.key_given:
-            await self.claim(prepared.command)
+            claim = await self.claim(prepared.command)
+            if claim.outcome is not None:
+                return claim.outcome
+            if claim.repeat:
+                prepared = as_repeat(prepared)
         try:
             await self.sender.add(prepared)
         except BufferFull:
             raise later("buffer_full") from None
         except NotSent:
             raise later("unavailable", "the command could not be handed over; it was not accepted") from None
+        return None
 
-    async def claim(self, command: Command) -> None:
-        """Problem when the caller used this id for something else before."""
-        if await self._claims.ask(command) != command.fingerprint:
-            raise Problem("command_id_reused", command_id=command.id, stream=command.stream)
+    async def claim(self, command: Command) -> Claim:
+        """What is known of the id; Problem when the caller used it for something else before."""
+        claim = await self._claims.ask(command)
+        if claim.holder != command.fingerprint:
+            raise receipts.reused(command)
+        return claim
 
     async def look(self, command: Command) -> Outcome | None:
         """What Redis or the stream knows of the command now."""
-        return await self._lookup.outcome(command.stream, command.actor, command.id, command.fingerprint)
+        return await self._lookup.outcome(command)

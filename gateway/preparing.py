@@ -42,6 +42,12 @@ class Prepared(NamedTuple):
     """The id is the caller's own, so it may come again with another payload."""
 
 
+def as_repeat(prepared: Prepared) -> Prepared:
+    """The same command, saying that it came before."""
+    command = msgspec.structs.replace(prepared.command, repeat=True)
+    return Prepared(command, encode_command(command), key_given=True)
+
+
 class Preparer:
     """Knows the commands of this process' domains."""
 

@@ -38,6 +38,7 @@ class Refused(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     command_id: str | None = None
     stream: str | None = None
+    status_url: str | None = None
 
 
 def status_url(command_id: str, stream: StreamId, actor: str) -> str:
@@ -95,6 +96,12 @@ def refusal(command: Command, outcome: Outcome, *headers: Header) -> Problem:
     detail = fields.pop("detail")
     members = {name: value for name, value in fields.items() if value is not None}
     return Problem(code, detail, headers=headers, **members)
+
+
+def reused(command: Command) -> Problem:
+    """The caller used this id for something else before."""
+    url = status_url(command.id, command.stream, command.actor)
+    return Problem("command_id_reused", command_id=command.id, stream=command.stream, status_url=url)
 
 
 _ANSWERS: Final = frozenset({"malformed", "unknown_command", "command_id_reused", "version_conflict", "too_large", "limit"})

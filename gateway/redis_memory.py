@@ -9,19 +9,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import msgspec
 from redis.exceptions import RedisError
 
 from events.envelope import Command
-from events.outcome import OUTCOME, PENDING, Outcome, claim_key, command_key
-from gateway.memory import Known
+from events.outcome import PENDING, REMEMBERED_SECONDS, claim_key, command_key, kept_of
+from gateway.memory import Claim, Known
 from runtime.logs import get
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 ANSWER_SECONDS: Final = 0.05
-KEPT_SECONDS: Final = 900
 PATIENCE: Final = 3
 """Failures in a row after which Redis is left alone for a while."""
 ALONE_SECONDS: Final = 1.0
@@ -39,17 +37,22 @@ class RedisMemory:
         self._failures = 0
         self._alone_until = 0.0
 
-    async def claim(self, commands: Sequence[Command]) -> list[str]:
-        """The fingerprint that holds each command's id; the command's own when Redis is away."""
-        keys = [claim_key(self._stack, each.stream, each.actor, each.id) for each in commands]
-        own = [each.fingerprint for each in commands]
-        held = await self._ask(lambda: self._claims(keys=keys, args=[KEPT_SECONDS, *own]))
-        return [each.decode() for each in held] if held is not None else list(own)
+    async def claim(self, commands: Sequence[Command]) -> list[Claim]:
+        """As the port says; with Redis away nothing is known of any of them."""
+        keys: list[str] = []
+        arguments: list[str | int] = [REMEMBERED_SECONDS]
+        for each in commands:
+            keys += (claim_key(self._stack, each.stream, each.actor, each.id), command_key(self._stack, each.stream, each.id))
+            arguments += (each.fingerprint, each.actor)
+        answers = await self._ask(lambda: self._claims(keys=keys, args=arguments))
+        if answers is None:
+            return [Claim(each.fingerprint) for each in commands]
+        return [_claim(each, *answers[3 * place : 3 * place + 3]) for place, each in enumerate(commands)]
 
     async def mark(self, commands: Sequence[Command]) -> None:
         """Leave a mark for each accepted command."""
         keys = [command_key(self._stack, each.stream, each.id) for each in commands]
-        arguments = [PENDING, KEPT_SECONDS, *(each.actor for each in commands)]
+        arguments = [PENDING, REMEMBERED_SECONDS, *(each.actor for each in commands)]
         await self._ask(lambda: self._marks(keys=keys, args=arguments))
 
     async def known(self, stream: str, command_id: str) -> Known | None:
@@ -62,8 +65,8 @@ class RedisMemory:
         if answer is None:
             return None
         fields, left = answer
-        by_actor = {actor.decode(): _outcome(value) for actor, value in fields.items()}
-        return Known(by_actor, KEPT_SECONDS - left / 1000 if left > 0 else 0.0)
+        by_actor = {actor.decode(): kept_of(value) for actor, value in fields.items()}
+        return Known(by_actor, REMEMBERED_SECONDS - left / 1000 if left > 0 else 0.0)
 
     async def ping(self) -> None:
         """Raises OSError or TimeoutError when Redis is away."""
@@ -91,14 +94,10 @@ class RedisMemory:
         return answer
 
 
-def _outcome(value: bytes) -> Outcome | None:
-    """None for a mark, and for what is not ours."""
-    if value == PENDING:
-        return None
-    try:
-        return OUTCOME.decode(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        return None
+def _claim(command: Command, holder: bytes, held: int, value: bytes) -> Claim:
+    kept = kept_of(value or None)
+    mine = kept is not None and kept.answers(command.fingerprint)
+    return Claim(holder.decode(), bool(held), kept.outcome() if kept is not None and mine else None)
 
 
 def _script(name: str) -> str:

@@ -37,16 +37,29 @@ class CommandWorker:
         batch = open_batch(deliveries, self._partitions)
         MESSAGES.labels("commands").inc(len(deliveries))
         ENVELOPES.labels("commands").inc(len(batch.asked))
+        await self._recall(batch)
         await self._rounds.decide(list(batch.jobs.values()))
         await self._bury_failed(batch)
         await self._tell(batch)
         HOP_SECONDS.labels("commands").observe(perf_counter() - began)
         return self._handled(batch, deliveries)
 
+    async def _recall(self, batch: Batch) -> None:
+        """A repeat of a command that left no event is answered as it was the first time, as long as that is remembered.
+
+        What left events needs no recalling: its stream tells.
+        """
+        repeats = [each for each in batch.asked if each.command.repeat]
+        if not repeats:
+            return
+        for each, outcome in zip(repeats, await self._teller.recall([each.command for each in repeats]), strict=True):
+            if outcome is not None and not outcome.left_events:
+                each.outcome, each.recalled = outcome, True
+
     async def _bury_failed(self, batch: Batch) -> None:
         """A failed command goes to the dead-letter queue alone, as a parcel of one; its neighbours are not concerned."""
         for each in batch.asked:
-            if each.outcome is None or each.outcome.status is not Status.FAILED:
+            if each.outcome is None or each.outcome.status is not Status.FAILED or each.recalled:
                 continue
             body = pack_commands(partition_of(each.command.stream, self._partitions), [encode_command(each.command)])
             once = f"{each.command.fingerprint}-{each.delivery.message_id}"

@@ -23,6 +23,8 @@ class Asked:
     command: Command
     delivery: Delivery
     outcome: Outcome | None = None
+    recalled: bool = False
+    """`outcome` was remembered, not decided."""
 
 
 @dataclass(slots=True)

@@ -38,6 +38,7 @@ class Rounds:
 
     async def decide(self, jobs: Sequence[Job]) -> None:
         """Raises Retryable when the store cannot be read."""
+        jobs = [job for job in jobs if job.waiting()]
         for job in jobs:
             self._begin(job)
         for number in range(1, MOST + 1):
@@ -59,7 +60,7 @@ class Rounds:
             job.give_up("no domain of this stack has such streams")
             return
         job.history = self._cache.take(job.stream)
-        first = job.asked[0].command
+        first = job.waiting()[0].command
         kind = self._registry.commands.get(first.name)
         if job.history is None and kind is not None and kind.creates and not first.redriven:
             job.history = History(job.stream, job.domain.decider)

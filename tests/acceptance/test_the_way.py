@@ -68,6 +68,22 @@ async def test_updates_and_deletions_are_the_authors_alone_and_time_travel_sees_
         assert names == ["comment.created", "comment.updated", "comment.deleted"]
 
 
+async def test_a_repeat_of_what_left_no_event_is_answered_as_the_first_was(live: Live) -> None:
+    """Though the state it was decided on is long gone."""
+    wait = {"Prefer": "wait=10", "Headrace-Actor": "ada"}
+    async with live.client() as client:
+        path, _ = await create(client, **{"Headrace-Actor": "ada"})
+        idle, stale, edit = ({**wait, "Idempotency-Key": fresh("key")} for _ in range(3))
+        stale["If-Match"] = '"7"'
+        same, early, late = {"text": "שלום 🌊"}, {"text": "early"}, {"text": "late"}
+        first = [await client.patch(path, json=same, headers=idle), await client.patch(path, json=early, headers=stale)]
+        assert [(each.status_code, each.json()["version"]) for each in first] == [(200, 1), (412, 1)]
+        assert (await client.patch(path, json=late, headers=edit)).json()["version"] == 2
+        again = [await client.patch(path, json=same, headers=idle), await client.patch(path, json=early, headers=stale)]
+        assert [each.text for each in again] == [each.text for each in first]
+        assert len((await client.get(f"{path}/history")).json()["events"]) == 2
+
+
 async def test_a_token_beyond_the_store_is_refused_at_once(live: Live) -> None:
     async with live.client() as client:
         path, receipt = await create(client)

@@ -12,15 +12,18 @@ from redis.asyncio import Redis
 
 from events.envelope import Command
 from events.ids import CommandId, Fingerprint, StreamId, Version
-from events.outcome import Notice, Outcome, Status, command_key, outcomes_channel
+from events.outcome import REMEMBERED_SECONDS, Kept, Notice, Outcome, Status, command_key, outcomes_channel
+from gateway.memory import Claim
 from gateway.outcomes import Outcomes
-from gateway.redis_memory import KEPT_SECONDS, RedisMemory
+from gateway.redis_memory import RedisMemory
 from gateway.subscription import RedisNotices
 from runtime.redis_client import open_redis
 from runtime.settings import Settings
 from runtime.times import Micros
+from workers.telling import Teller
 
 APPLIED = Outcome(Status.APPLIED, Version(7))
+KEPT = Kept(Status.APPLIED, Version(7), fingerprint="f")
 
 
 def command(ident: str, fingerprint: str = "f", actor: str = "ann") -> Command:
@@ -44,23 +47,38 @@ def memory(redis: Redis, stack: str) -> RedisMemory:
 
 
 async def test_the_first_payload_holds_an_id(memory: RedisMemory) -> None:
-    assert await memory.claim([command("a"), command("b", "g"), command("a", "h")]) == ["f", "g", "f"]
-    assert await memory.claim([command("a", "h"), command("a", "h", actor="bob")]) == ["f", "h"]
+    first = await memory.claim([command("a"), command("b", "g"), command("a", "h")])
+    assert first == [Claim("f"), Claim("g"), Claim("f", repeat=True)]
+    assert await memory.claim([command("a", "h"), command("a", "h", actor="bob")]) == [Claim("f", repeat=True), Claim("h")]
+
+
+async def test_what_a_repeat_came_to_is_remembered_for_its_own_payload_and_caller(memory: RedisMemory, redis: Redis, stack: str) -> None:
+    said = command("a")
+    refused = Outcome(Status.REJECTED, Version(3), "not_the_author", "why")
+    await memory.claim([said])
+    await memory.mark([said])
+    assert await memory.claim([said]) == [Claim("f", repeat=True)]
+    await Teller(redis, stack).tell([Notice(said.stream, said.actor, said.id, said.fingerprint, refused)], appended=False)
+    assert await memory.claim([said, command("a", "h"), command("a", actor="bob")]) == [
+        Claim("f", repeat=True, outcome=refused),
+        Claim("f", repeat=True),
+        Claim("f"),
+    ]
 
 
 async def test_a_mark_never_hides_an_outcome(memory: RedisMemory, redis: Redis, stack: str) -> None:
     key = command_key(stack, "comment-1", "a")
-    await redis.hset(key, "ann", msgspec.json.encode(APPLIED))
+    await redis.hset(key, "ann", msgspec.json.encode(KEPT))
     await redis.expire(key, 60)
     await memory.mark([command("a"), command("b")])
     outcome, mark = await memory.known("comment-1", "a"), await memory.known("comment-1", "b")
     assert outcome is not None
-    assert outcome.by_actor == {"ann": APPLIED}
+    assert outcome.by_actor == {"ann": KEPT}
     assert mark is not None
     assert mark.by_actor == {"ann": None}
     assert 0 <= mark.age < 5
     assert await redis.ttl(key) <= 60
-    assert KEPT_SECONDS - 5 < await redis.ttl(command_key(stack, "comment-1", "b")) <= KEPT_SECONDS
+    assert REMEMBERED_SECONDS - 5 < await redis.ttl(command_key(stack, "comment-1", "b")) <= REMEMBERED_SECONDS
 
 
 async def test_nothing_known_is_not_the_same_as_redis_away(memory: RedisMemory) -> None:
@@ -73,7 +91,7 @@ async def test_without_redis_everything_goes_on_quickly(stack: str) -> None:
     async with open_redis(replace(Settings(), redis_url="redis://127.0.0.1:1/0")) as client:
         memory = RedisMemory(client, stack)
         async with asyncio.timeout(1):
-            assert await memory.claim([command("a")]) == ["f"]
+            assert await memory.claim([command("a")]) == [Claim("f")]
             await memory.mark([command("a")])
             assert await memory.known("comment-1", "a") is None
             with pytest.raises(OSError, match="Connection"):
@@ -89,7 +107,7 @@ async def test_a_redis_that_never_answers_costs_little(stack: str) -> None:
         loop = asyncio.get_running_loop()
         started = loop.time()
         for _ in range(20):
-            assert await memory.claim([command("a")]) == ["f"]
+            assert await memory.claim([command("a")]) == [Claim("f")]
         assert loop.time() - started < 0.8  # three times fifty milliseconds, then it is left alone
     for each in open_ends:
         each.close()

@@ -1,13 +1,15 @@
 """The command worker on real SQS, DynamoDB and Redis."""
 
 import asyncio
-from dataclasses import replace
+from dataclasses import replace as with_settings
 from secrets import token_hex
 from time import monotonic
 
+from msgspec.structs import replace
+
 from events.envelope import Command
 from events.history import History
-from events.outcome import OUTCOME, Notice, Status, command_key
+from events.outcome import KEPT, REMEMBERED_SECONDS, Notice, Status, command_key
 from tests.integration.write_side.conftest import LIMIT, Running, WriteSide
 from tests.support.said import REGISTRY, create, delete, empty, update
 
@@ -46,7 +48,7 @@ async def test_a_parcel_becomes_one_commit_a_stream_and_is_told(write_side: Writ
     assert [(each.first, each.last, len(each.settled)) for each in commits] == [(1, 3, 2)]
     kept = await write_side.redis.hget(command_key(write_side.settings.stack, said[3].stream, said[3].id), "bob")
     assert isinstance(kept, bytes)
-    assert OUTCOME.decode(kept) == notices[3].outcome
+    assert KEPT.decode(kept) == notices[3].kept()
 
 
 async def test_a_parcel_sent_twice_acts_once_and_is_told_the_same(write_side: WriteSide, running: Running) -> None:
@@ -55,6 +57,21 @@ async def test_a_parcel_sent_twice_acts_once_and_is_told_the_same(write_side: Wr
     notices = await told(write_side, running, said, said)
     assert [each.outcome for each in notices[:3]] == [each.outcome for each in notices[3:]]
     assert (await stored(write_side, said[0].stream)).version == 2
+
+
+async def test_a_refusal_is_remembered_where_the_stream_does_not(write_side: WriteSide, running: Running) -> None:
+    """By other workers too, as long as Redis remembers; what left no event at all is remembered alike."""
+    ident = token_hex(8)
+    early, idle = update(ident, "early"), update(ident, "b")
+    refused, _ = await told(write_side, running, [early, create(ident, "b")])
+    (unchanged,) = await told(write_side, running, [idle])
+    await told(write_side, running, [update(ident, "c")])
+    again = await told(write_side, running, [replace(early, repeat=True), replace(idle, repeat=True)])
+    assert [each.outcome for each in again] == [refused.outcome, unchanged.outcome]
+    assert (refused.outcome.reason, unchanged.outcome.no_effect) == ("comment_not_found", True)
+    seconds = [await write_side.redis.ttl(command_key(write_side.settings.stack, each.stream, each.id)) for each in (early, idle)]
+    assert min(seconds) > REMEMBERED_SECONDS - 60
+    assert (await stored(write_side, early.stream)).state.text == "c"
 
 
 async def test_a_second_worker_goes_on_where_the_first_stopped(write_side: WriteSide, running: Running) -> None:
@@ -103,7 +120,7 @@ async def test_poison_is_buried_with_its_reason_and_its_group_goes_on(write_side
 async def test_without_redis_commands_are_decided_all_the_same(write_side: WriteSide, running: Running) -> None:
     said = create(token_hex(8))
     await write_side.send([said])
-    away = replace(write_side.settings, redis_url="redis://127.0.0.1:1/0")
+    away = with_settings(write_side.settings, redis_url="redis://127.0.0.1:1/0")
     async with asyncio.timeout(LIMIT), running("commands", away):
         while not await write_side.store.load(said.stream):  # noqa: ASYNC110 - nobody tells, so the store is asked
             await asyncio.sleep(0.02)

@@ -247,3 +247,24 @@ def test_data_travels_as_it_was_decided() -> None:
     draft = decide(empty(), [create(text="שלום \U0001f600 \ufffe\uffff\x00\x1f")], REGISTRY)
     (recorded,) = draft.commit().recorded()
     assert msgspec.json.decode(recorded.data)["text"] == "שלום \U0001f600 \ufffe\uffff\x00\x1f"
+
+
+def test_what_left_no_event_is_remembered_for_a_quarter_of_an_hour() -> None:
+    """Counted from the commit that tells of it; what left events is remembered as long as the window reaches."""
+    made, idle, refused = create(text="a"), update(text="a"), update(text="x", actor="bob")
+    history = after(made, idle, refused, update(text="b"))
+    for later, new in ((history.at + 900 * 1_000_000, False), (history.at + 900 * 1_000_000 + 1, True)):
+        repeats = [structs.replace(each, accepted_at=Micros(later)) for each in (idle, refused, made)]
+        draft = decide(history, repeats, REGISTRY)
+        first = [("applied", 3, ""), ("rejected", 3, "not_the_author")] if new else [("applied", 1, ""), ("rejected", 1, "not_the_author")]
+        assert statuses(draft) == [*first, ("applied", 1, "")]
+        assert len(draft.events) == int(new)
+
+
+def test_a_new_command_under_a_forgotten_id_is_exactly_once_too() -> None:
+    idle = update(text="a")
+    history = after(create(text="a"), idle, update(text="b"))
+    again = structs.replace(idle, accepted_at=Micros(history.at + 1_000_000_000))
+    once = after(again, again, history=history)
+    draft = decide(once, [again, idle], REGISTRY)
+    assert (once.version, statuses(draft)) == (3, [("applied", 3, "")] * 2)

@@ -105,7 +105,7 @@ def test_an_id_that_changed_nothing_is_as_old_as_the_commit_that_tells_of_it() -
     stored.take([said("account.open", {"account_id": "1"}, "open", accepted_at=10)], SMALL)
     idle = said("account.book", {"account_id": "1", "entries": []}, "idle", accepted_at=500)
     stored.take([idle, said("account.book", {"account_id": "1", "entries": [1]}, "acts", accepted_at=600)], SMALL)
-    assert stored.history.seen["ann", "idle"] == Seen(idle.fingerprint, Version(1), at=Micros(600))
+    assert stored.history.seen["ann", "idle"] == Seen(idle.fingerprint, Version(1), at=Micros(600), no_effect=True)
     for number in range(SMALL):
         stored.take([said("account.book", {"account_id": "1", "entries": [1]}, f"b{number}", accepted_at=700 + number)], SMALL)
     assert decide(stored.history, [idle], REGISTRY).needs_full

@@ -13,11 +13,11 @@ from events.domain import Registry
 from events.envelope import Command, Commit
 from events.ids import EMPTY, StreamId, Version
 from events.memory_store import MemoryStore
-from events.outcome import Notice, Outcome
+from events.outcome import Kept, Notice, Outcome
 from events.parcel import read_commands
 from gateway.command_queue import Message, Sent
 from gateway.composition import Gateway, Ports, running
-from gateway.memory import Known
+from gateway.memory import Claim, Known
 from readmodel.answers import Answer, CommentPage, CommentView, PictureView
 from readmodel.comments.domain import DOMAIN
 from readmodel.holds import Hold
@@ -56,13 +56,23 @@ class FakeMemory:
     def __init__(self) -> None:
         self.away = False
         self.claims: dict[tuple[str, str, str], str] = {}
-        self.entries: dict[CommandKey, dict[str, Outcome | None]] = {}
+        self.entries: dict[CommandKey, dict[str, Kept | None]] = {}
         self.age = 100.0
 
-    async def claim(self, commands: Sequence[Command]) -> list[str]:
-        if self.away:
-            return [each.fingerprint for each in commands]
-        return [self.claims.setdefault((each.stream, each.actor, each.id), each.fingerprint) for each in commands]
+    async def claim(self, commands: Sequence[Command]) -> list[Claim]:
+        return [Claim(each.fingerprint) if self.away else self._claim(each) for each in commands]
+
+    def _claim(self, command: Command) -> Claim:
+        key = (command.stream, command.actor, command.id)
+        held = self.claims.get(key)
+        kept = self.entries.get((command.stream, command.id), {}).get(command.actor)
+        mine = kept.outcome() if kept and kept.answers(command.fingerprint) else None
+        return Claim(self.claims.setdefault(key, command.fingerprint), held is not None, mine)
+
+    def keep(self, command: Command, outcome: Outcome) -> None:
+        """As a worker does."""
+        notice = Notice(command.stream, command.actor, command.id, command.fingerprint, outcome)
+        self.entries.setdefault((command.stream, command.id), {})[command.actor] = notice.kept()
 
     async def mark(self, commands: Sequence[Command]) -> None:
         if not self.away:

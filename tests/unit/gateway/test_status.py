@@ -9,11 +9,11 @@ import pytest
 from events.deciding import confirm, decide
 from events.history import History
 from events.ids import StreamId, Version
-from events.outcome import Outcome, Status
+from events.outcome import Kept, Outcome, Status
 from tests.unit.gateway.fakes import REGISTRY, World, until
 
 STREAM = StreamId("comment-c")
-REFUSED = Outcome(Status.REJECTED, Version(4), "not_the_author", "only the author updates or deletes a comment")
+REFUSED = Kept(Status.REJECTED, Version(4), "not_the_author", "only the author updates or deletes a comment")
 
 
 async def status(gateway: World, command_id: str = "k", **more: Any) -> httpx.Response:
@@ -77,7 +77,7 @@ async def test_refused_is_told_with_its_reason(gateway: World) -> None:
 
 
 async def test_the_actor_is_told_by_parameter_or_header_or_by_being_the_only_one(gateway: World) -> None:
-    applied = Outcome(Status.APPLIED, Version(1))
+    applied = Kept(Status.APPLIED, Version(1))
     gateway.memory.entries[STREAM, "k"] = {"ann": REFUSED}
     assert (await status(gateway)).json()["status"] == "rejected"
     gateway.memory.entries[STREAM, "k"]["bob"] = applied
