@@ -12,9 +12,11 @@ from msgspec import Struct
 from events.dynamo_store import open_store
 from headrace.audit.checking import audit
 from headrace.audit.findings import Findings
+from headrace.costs.billing import bill
+from headrace.costs.prices import load_prices
 from headrace.demo.caller import Caller, Told, outcomes
 from headrace.demo.drain import passed, until_projected
-from headrace.demo.meter import Reading, percentiles, read_meters, spent
+from headrace.demo.percentiles import percentiles
 from headrace.demo.progress import Progress
 from headrace.demo.proof import differences, histories
 from headrace.demo.script import Sizes, threads
@@ -22,6 +24,7 @@ from headrace.demo.summary import Report, Result
 from headrace.errors import WrongUse
 from headrace.local import state
 from headrace.local.environment import merged
+from headrace.metering import Reading, read_meters, spent
 from readmodel.domains import registry
 from runtime.aws import open_aws
 from runtime.settings import Settings, load
@@ -104,7 +107,8 @@ def _report(backend: str, ran: _Ran, findings: Findings) -> Report:
     accepted = len(told.receipts)
     statuses = Counter(outcome["status"] for outcome in ran.outcomes.values())
     projected = sum(1 for outcome in ran.outcomes.values() if all(outcome.get("projected", {"-": False}).values()))
-    requests, cpu = spent(ran.before, ran.after)
+    used = spent(ran.before, ran.after)
+    dollars = bill(used.usage, load_prices(), accepted).per_million.total
     window = max(0.001, ran.projected_at - told.began)
     return Report(
         backend=backend,
@@ -119,10 +123,12 @@ def _report(backend: str, ran: _Ran, findings: Findings) -> Report:
         appended_per_s=round(statuses["applied"] / window, 1),
         projected_per_s=round(projected / window, 1),
         latency_ms={name: percentiles(getattr(told, name)) for name in ("accepted", "applied", "visible")},
-        requests_per_1000_commands=round(sum(requests.values()) * 1000 / max(1, accepted), 1),
-        requests=requests,
-        cpu_ms_per_command=round(sum(cpu.values()) / max(1, accepted), 3),
-        cpu_ms=cpu,
+        requests_per_1000_commands=round(sum(used.requests.values()) * 1000 / max(1, accepted), 1),
+        requests=used.requests,
+        cpu_ms_per_command=round(sum(used.cpu_ms.values()) / max(1, accepted), 3),
+        cpu_ms=used.cpu_ms,
+        peak_rss_mb=used.peak_rss_mb,
+        dollars_per_million=round(dollars or 0.0, 4),
         audit=findings,
     )
 

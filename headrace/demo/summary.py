@@ -26,6 +26,8 @@ class Report(Struct):
     requests: dict[str, int]
     cpu_ms_per_command: float
     cpu_ms: dict[str, float]
+    peak_rss_mb: dict[str, float]
+    dollars_per_million: float
     audit: Findings
 
 
