@@ -12,14 +12,17 @@ from botocore.exceptions import ClientError
 
 from events.dynamo_items import Item, to_item
 from events.envelope import Commit
+from events.item_size import commit_units
 from events.store import Appended
 from runtime.aws import AwsUnavailable, aws_errors, error_code
+from runtime.aws_metering import count_append
 from runtime.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 PUTS_AT_ONCE: Final = 16
+_TWICE: Final = 2  # a transaction writes every item twice, and is billed so even when it is cancelled
 _FRESH: Final = "attribute_not_exists(stream_id)"
 
 
@@ -50,6 +53,8 @@ class PartiqlInsert:
         self.most, self._dynamodb, self._table = most, dynamodb, table
 
     async def __call__(self, commits: Sequence[Commit]) -> list[Appended]:
+        units = sum(map(commit_units, commits))
+        count_append(self._table, units, units)
         try:
             with aws_errors():
                 answer = await self._dynamodb.batch_execute_statement(Statements=[self._statement(to_item(commit)) for commit in commits])
@@ -77,6 +82,14 @@ class TransactPut:
         self.most, self._dynamodb, self._table = most, dynamodb, table
 
     async def __call__(self, commits: Sequence[Commit]) -> list[Appended]:
+        answers = await self._put(commits)
+        units = list(map(commit_units, commits))
+        # What a cancelled transaction left out comes again; as single statements it would have been written the first time.
+        single = sum(each for each, answer in zip(units, answers, strict=True) if answer is not Appended.NO)
+        count_append(self._table, single, as_run=_TWICE * sum(units))
+        return answers
+
+    async def _put(self, commits: Sequence[Commit]) -> list[Appended]:
         puts: Any = [{"Put": {"TableName": self._table, "Item": to_item(commit), "ConditionExpression": _FRESH}} for commit in commits]
         try:
             with aws_errors():

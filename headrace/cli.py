@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "run": Command("headrace.run", "run one role"),
     "provision": Command("headrace.provision", "create or update queues, tables and schema"),
     "demo": Command("headrace.demo.command", "a thousand real commands through every hop, checked"),
+    "costs": Command("headrace.costs.command", "what AWS bills for it, by service and role, beside the floor"),
     "history": Command("headrace.history", "a stream's events"),
     "audit": Command("headrace.audit.command", "compare what is stored with what must hold"),
 }

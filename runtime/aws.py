@@ -16,8 +16,8 @@ from aiobotocore.session import AioSession, get_session
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
 from runtime.aws_lean import make_lean
+from runtime.aws_metering import meter
 from runtime.errors import ConfigurationError, Fatal, Retryable
-from runtime.metrics import AWS_FAILURES, AWS_REQUESTS
 from runtime.settings import Settings
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ class Aws:
             )
         )
         make_lean(client, service)
-        _count(client, service)
+        meter(client, service)
         return client
 
     async def sqs(self) -> "SQSClient":
@@ -165,22 +165,3 @@ async def open_aws(settings: Settings) -> AsyncIterator[Aws]:
     """The process's AWS session; its clients close when this is left."""
     async with AsyncExitStack() as stack:
         yield Aws(settings, get_session(), stack)
-
-
-def _count(client: Any, service: str) -> None:
-    """Count every attempt on the wire (botocore's `before-send`), not every call of ours."""
-    known: dict[str, Any] = {}
-
-    def sent(event_name: str, **_: Any) -> None:
-        counter = known.get(event_name)
-        if counter is None:
-            counter = known[event_name] = AWS_REQUESTS.labels(service, event_name.rpartition(".")[2])
-        counter.inc()
-
-    def answered(model: Any, parsed: Any, http_response: Any, **_: Any) -> None:
-        if http_response.status_code >= 300:
-            code = parsed.get("Error", {}).get("Code", str(http_response.status_code))
-            AWS_FAILURES.labels(service, model.name, code).inc()
-
-    client.meta.events.register(f"before-send.{service}", sent)
-    client.meta.events.register(f"after-call.{service}", answered)

@@ -1,12 +1,44 @@
 """Counters and gauges of a process, in Prometheus' form. Names are stable; a role's `/metrics` prints them."""
 
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.core import CounterMetricFamily
 
 REGISTRY: Final = CollectorRegistry()
 
-AWS_REQUESTS: Final = Counter("headrace_aws_requests", "AWS requests sent, retries included", ["service", "call"], registry=REGISTRY)
+
+class Tally:
+    """A counter for the hot path: `counts` is a plain dict of label values, twenty times as fast as the library's. One thread only."""
+
+    def __init__(self, name: str, about: str, *labels: str) -> None:
+        self._name, self._about, self._labels = name, about, labels
+        self.counts: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        REGISTRY.register(self)
+
+    def describe(self) -> list[Metric]:
+        """Without it the registry would collect in order to know the name."""
+        return [CounterMetricFamily(self._name, self._about, labels=self._labels)]
+
+    def collect(self) -> Iterator[Metric]:
+        """For the registry."""
+        family = CounterMetricFamily(self._name, self._about, labels=self._labels)
+        for values, count in self.counts.items():
+            family.add_metric(values, count)
+        yield family
+
+
+AWS_REQUESTS: Final = Tally("headrace_aws_requests", "AWS requests sent, retries included", "service", "call")
+AWS_CHUNKS: Final = Tally("headrace_aws_chunks", "SQS and SNS requests as billed: one for each 64 KB of payload begun", "service", "call")
+EMPTY_RECEIVES: Final = Tally("headrace_aws_empty_receives", "SQS receives that brought nothing")
+SNS_MESSAGES: Final = Tally("headrace_aws_sns_messages", "Messages published to SNS")
+SNS_BYTES: Final = Tally("headrace_aws_sns_bytes", "Bytes of the messages published to SNS")
+EMPTY_STREAM_READS: Final = Tally("headrace_aws_empty_stream_reads", "GetRecords calls that brought nothing")
+READ_UNITS: Final = Tally("headrace_aws_read_units", "DynamoDB read units", "table")
+WRITE_UNITS: Final = Tally("headrace_aws_write_units", "DynamoDB write units, commits as the PartiQL append is billed", "table")
+WRITE_UNITS_AS_RUN: Final = Tally("headrace_aws_write_units_as_run", "DynamoDB write units as this backend's append is billed", "table")
 AWS_FAILURES: Final = Counter("headrace_aws_failures", "AWS requests that failed", ["service", "call", "code"], registry=REGISTRY)
 COMMANDS: Final = Counter("headrace_commands", "Commands by what became of them", ["status"], registry=REGISTRY)
 COMMITS: Final = Counter("headrace_commits", "Commits by what a hop did with them", ["hop", "verdict"], registry=REGISTRY)

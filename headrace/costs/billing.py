@@ -45,7 +45,7 @@ class PerMillion(Struct, frozen=True):
 
 def bill(usage: Usage, prices: Prices, commands: int) -> Bill:
     """`commands`: what the cost is divided by."""
-    sqs = sum(usage.chunks.values()) / _MILLION * prices.sqs_fifo_million_requests
+    sqs = usage.billed_requests("sqs") / _MILLION * prices.sqs_fifo_million_requests
     sns = _sns(usage, prices)
     reads = usage.read_units / _MILLION * prices.dynamodb_million_read_units
     a_write = prices.dynamodb_million_write_units / _MILLION
@@ -63,8 +63,8 @@ def bill(usage: Usage, prices: Prices, commands: int) -> Bill:
 
 
 def _sns(usage: Usage, prices: Prices) -> float:
-    """Publishes by 64 KB and by the GB; deliveries by the message and by the GB."""
-    published = usage.sns_publishes / _MILLION * prices.sns_fifo_million_publishes
+    """Publish requests by 64 KB and by the GB; deliveries by the message and by the GB."""
+    published = usage.billed_requests("sns") / _MILLION * prices.sns_fifo_million_publishes
     published += usage.sns_bytes / _GB * prices.sns_fifo_published_gb
     delivered = usage.sns_deliveries / _MILLION * prices.sns_fifo_million_deliveries
     return published + delivered + usage.sns_delivered_bytes / _GB * prices.sns_fifo_delivered_gb

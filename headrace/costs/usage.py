@@ -19,13 +19,11 @@ class Usage(Struct, frozen=True):
     requests: dict[str, int] = {}
     """`service.call` -> requests sent, retries included."""
     chunks: dict[str, int] = {}
-    """`sqs.call` -> what SQS bills: one a request and one more for each further 64 KB of payload."""
+    """`service.call` -> requests as SQS and SNS bill them: one each, and one more for each further 64 KB of payload."""
     empty_receives: int = 0
     """Receives that brought nothing; they are among `requests` and `chunks`."""
     sns_messages: int = 0
     """Messages published; up to ten travel in one request."""
-    sns_publishes: int = 0
-    """What SNS bills: one a request and one more for each further 64 KB of its messages together."""
     sns_bytes: int = 0
     """Payload published."""
     sns_deliveries: int = 0
@@ -44,6 +42,10 @@ class Usage(Struct, frozen=True):
     """Half a unit for each 4 KB begun, one when strongly consistent."""
     commands: int = 0
     """Commands that reached an outcome: applied, rejected or failed."""
+
+    def billed_requests(self, service: str) -> int:
+        """Of `sqs` or `sns`, by 64 KB of payload."""
+        return sum(count for call, count in self.chunks.items() if call.startswith(f"{service}."))
 
     @property
     def write_units(self) -> float:
@@ -67,7 +69,6 @@ def usage_of(counters: Mapping[str, float]) -> Usage:
         chunks=_by_call(counters, "headrace_aws_chunks_total"),
         empty_receives=round(_sum(counters, "headrace_aws_empty_receives_total")),
         sns_messages=round(messages),
-        sns_publishes=round(_sum(counters, "headrace_aws_sns_publishes_total")),
         sns_bytes=round(sent),
         sns_deliveries=round(messages) * SUBSCRIPTIONS,
         sns_delivered_bytes=round(sent) * SUBSCRIPTIONS,
