@@ -55,10 +55,10 @@ async def headrace(*words: str, seconds: float = UP_SECONDS, more: Mapping[str, 
 
 
 @asynccontextmanager
-async def stack_up(folder: Path, more: Mapping[str, str] | None = None) -> AsyncIterator[Live]:
+async def stack_up(folder: Path, more: Mapping[str, str] | None = None, aws: str = AWS) -> AsyncIterator[Live]:
     """Up on a free port, down afterwards, nothing left."""
     where = ("--state", str(folder))
-    code, out, err = await headrace("up", "--detach", "--json", "--port", "0", "--aws", AWS, *where, more=more)
+    code, out, err = await headrace("up", "--detach", "--json", "--port", "0", "--aws", aws, *where, more=more)
     assert code == 0, err
     shown: dict[str, Any] = json.loads(out)
     try:
