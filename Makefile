@@ -23,6 +23,10 @@ up: setup
 test: setup
 	AWS=$(or $(AWS),ministack) $(BIN)/python -m pytest
 
+# Side by side with peers, interleaved; about ten minutes. Narrower: `.venv/bin/headrace bench --only headrace,per-call --rounds 1`.
+bench: setup
+	$(BIN)/headrace bench --aws $(or $(AWS),ministack)
+
 check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .

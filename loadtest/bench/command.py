@@ -1,0 +1,89 @@
+"""`headrace bench`: side by side with peers, on servers of its own."""
+
+import asyncio
+import os
+import platform
+import sys
+from argparse import ArgumentParser, Namespace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from headrace.errors import WrongUse
+from headrace.local import state
+from headrace.up import decide
+from loadtest.bench.grounds import grounds
+from loadtest.bench.report import Report, standing
+from loadtest.bench.rounds import take_rounds
+from loadtest.bench.subjects import NAMES, subjects
+from loadtest.bench.tables import render
+from loadtest.bench.turns import Sizes
+
+WARM: Final = 60
+PACED_SECONDS: Final = 5
+CEILINGS: Final = "ceilings"
+
+
+def arguments(parser: ArgumentParser) -> None:
+    """Sizes, and who takes part."""
+    parser.add_argument("--aws", default="ministack", metavar="localstack|ministack|URL", help="the AWS all of them use (ministack)")
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
+    parser.add_argument("--commands", type=int, default=1000, metavar="N", help="commands of each subject's burst in a round (1000)")
+    parser.add_argument("--rate", type=float, default=20.0, metavar="R", help="commands a second where latency is measured (20)")
+    parser.add_argument("--only", metavar="A,B", help=f"of {', '.join(NAMES)}, and ceilings")
+    parser.add_argument("--json", metavar="F", help="also write everything measured as one object to this file; - is stdout")
+
+
+def main(arguments: Namespace) -> int:
+    """Exit 0 when all that were asked for ran, else 1."""
+    sizes = _sizes(arguments)
+    names = _asked(arguments.only)
+    if not Path("/proc/self/stat").exists():
+        raise WrongUse("CPU is measured by /proc, which only Linux has")
+    folder = state.folder_of(arguments.state) / "bench"
+    with state.owned(folder):
+        report = asyncio.run(_bench(folder / "servers", arguments, sizes, names))
+    to_stdout = arguments.json == "-"
+    print(render(report), file=sys.stderr if to_stdout else sys.stdout, flush=True)
+    if to_stdout:
+        print(msgspec.json.encode(report).decode(), flush=True)
+    elif arguments.json:
+        Path(arguments.json).write_bytes(msgspec.json.format(msgspec.json.encode(report)) + b"\n")
+    return 1 if any(each.fault for each in report.subjects) else 0
+
+
+def _sizes(arguments: Namespace) -> Sizes:
+    if arguments.rounds < 1 or arguments.commands < 10 or not 1 <= arguments.rate <= 1000:
+        raise WrongUse("--rounds must be at least 1, --commands 10, and --rate between 1 and 1000")
+    return Sizes(arguments.commands, max(20, int(arguments.rate * PACED_SECONDS)), arguments.rate, min(WARM, arguments.commands))
+
+
+def _asked(only: str | None) -> list[str]:
+    asked = only.split(",") if only else [*NAMES, CEILINGS]
+    if unknown := set(asked) - {*NAMES, CEILINGS}:
+        raise WrongUse(f"--only {','.join(sorted(unknown))}: not of {', '.join((*NAMES, CEILINGS))}")
+    return [name for name in (*NAMES, CEILINGS) if name in asked]
+
+
+async def _bench(folder: Path, arguments: Namespace, sizes: Sizes, names: list[str]) -> Report:
+    choice = await decide(arguments.aws, folder.parent)
+    async with grounds(folder, choice) as servers:
+        taking_part = await subjects([name for name in names if name != CEILINGS], servers, folder.parent, say)
+        ran = await take_rounds(taking_part, servers, sizes, arguments.rounds, say)
+    return Report(
+        backend=choice.name,
+        versions={"headrace": version("headrace"), "python": platform.python_version()},
+        machine={"cpus": str(os.cpu_count()), "system": platform.platform(), "processor": platform.machine()},
+        sizes=sizes,
+        rounds=arguments.rounds,
+        subjects=[standing(each.name, each.guarantees, ran.turns, ran.faults.get(each.name)) for each in taking_part],
+        ceilings={},
+        near=[],
+    )
+
+
+def say(line: str) -> None:
+    """Progress."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,75 @@
+"""The report for people. Pure."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from loadtest.bench.ceilings import Ceiling
+from loadtest.bench.nearness import Near
+from loadtest.bench.ours import NAME
+from loadtest.bench.report import Report
+from loadtest.bench.statistics import Spread
+from loadtest.bench.subject import GUARANTEES
+
+_COLUMNS: Final = {
+    "commands/s": "per_s",
+    "CPU ms/command": "cpu_ms",
+    "requests/1,000": "requests",
+    "p50 ms": "paced_p50_ms",
+    "p99 ms": "paced_p99_ms",
+    "burst p50": "burst_p50_ms",
+    "burst p99": "burst_p99_ms",
+    "servers' CPU": "servers_ms",
+}
+_TIMES: Final = {"throughput": "per_s", "CPU": "cpu_ms", "requests": "requests", "p50": "paced_p50_ms", "p99": "paced_p99_ms"}
+
+
+def render(report: Report) -> str:
+    """All tables, one after the other."""
+    sizes = report.sizes
+    ran = [each for each in report.subjects if each.turns]
+    what = (
+        f"{sizes.commands:,} commands a round, {report.rounds} rounds, interleaved; median (least-most)",
+        f"on {report.backend}, {report.machine['cpus']} CPUs; p50 and p99 from submission to the row, at {sizes.rate:g} commands/s",
+    )
+    blocks = [
+        "\n".join(what),
+        _table(["", *_COLUMNS], [[each.name, *(_shown(each.figures[key]) for key in _COLUMNS.values())] for each in ran]),
+    ]
+    others = [each for each in ran if each.ratios]
+    if others:
+        rows = [[each.name, *(_times(each.ratios.get(key)) for key in _TIMES.values())] for each in others]
+        blocks.append("times Headrace's, round by round\n" + _table(["", *_TIMES], rows))
+    blocks.append(_table(["guarantees", *GUARANTEES], [[each.name, *(each.guarantees[name] for name in GUARANTEES)] for each in ran]))
+    blocks += _ceilings(report.ceilings, report.near)
+    blocks += [f"{each.name} DID NOT RUN: {each.fault}" for each in report.subjects if each.fault]
+    return "\n\n".join(blocks)
+
+
+def _ceilings(ceilings: dict[str, Ceiling], near: Sequence[Near]) -> Iterable[str]:
+    if ceilings:
+        rows = [[name, each.does, f"{each.per_s:,.0f}", f"{each.cpu_us:.1f}"] for name, each in ceilings.items()]
+        yield _table(["ceiling", "alone", "items/s", "CPU us/item"], rows)
+    if near:
+        hops = [
+            [each.hop, f"{each.cpu_us:.0f}", f"{each.ceiling_us:.0f}", f"{each.percent:.0f} %", " + ".join(each.ceilings)] for each in near
+        ]
+        yield _table([f"{NAME}'s hop", "CPU us/command", "ceilings'", "near", "made of"], hops)
+
+
+def _shown(figure: Spread) -> str:
+    return f"{_number(figure.median)} ({_number(figure.min)}-{_number(figure.max)})"
+
+
+def _times(figure: Spread | None) -> str:
+    return "-" if figure is None else f"{figure.median:.2f} ({figure.min:.2f}-{figure.max:.2f})"
+
+
+def _number(value: float) -> str:
+    """Three figures' worth."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (head, *rows)]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
