@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "provision": Command("headrace.provision", "create or update queues, tables and schema"),
     "demo": Command("headrace.demo.command", "a thousand real commands through every hop, checked"),
     "costs": Command("headrace.costs.command", "what AWS bills for it, by service and role, beside the floor"),
+    "load": Command("loadtest.command", "load at a rate or at the most it takes; ends with the audit"),
     "bench": Command("loadtest.bench.command", "side by side with what people would pick instead, interleaved", finds=False),
     "history": Command("headrace.history", "a stream's events"),
     "audit": Command("headrace.audit.command", "compare what is stored with what must hold"),

@@ -42,7 +42,7 @@ async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] |
     What cannot be reached is left out: this is for looking at faults.
     """
     settings = load(environment)
-    messages, seen, parked = await asyncio.gather(queue_depths(settings), _gauges(listeners or {}), _parked(settings))
+    messages, seen, parked = await asyncio.gather(queue_depths(settings), gauges(listeners or {}), _parked(settings))
     queues = {name: depth(name, count, seen) for name, count in messages.items()}
     return Observed(queues=queues, lag_seconds=lags(time.time(), seen), parked=parked)
 
@@ -77,8 +77,8 @@ def lags(now: float, seen: Mapping[str, Mapping[str, float]]) -> dict[str, float
     return found
 
 
-async def _gauges(listeners: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """The gauges of the roles that answer."""
+async def gauges(listeners: Mapping[str, str]) -> dict[str, dict[str, float]]:
+    """What `lags` and `depth` need, of the roles that answer."""
     timeout = aiohttp.ClientTimeout(total=2)
     async with aiohttp.ClientSession(timeout=timeout) as http:
         found = await asyncio.gather(*(_gauges_of(http, url) for url in listeners.values()))

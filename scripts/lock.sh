@@ -7,4 +7,4 @@ lock() {
         --no-annotate --no-emit-index-url -o "$out"
 }
 lock requirements.lock
-lock requirements-dev.lock --extra dev --extra local
+lock requirements-dev.lock --extra dev --extra local --extra load
