@@ -8,3 +8,5 @@ lock() {
 }
 lock requirements.lock
 lock requirements-dev.lock --extra dev --extra local --extra load
+uv pip compile -q loadtest/peers/requirements.in --universal --python-version 3.11 --generate-hashes \
+    --no-annotate --no-emit-index-url -o loadtest/peers/requirements.lock

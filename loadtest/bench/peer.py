@@ -32,6 +32,7 @@ SUBMIT_SECONDS: Final = 300.0
 class Spec:
     """`package`: its folder in `loadtest/peers`, with `setup` and `producer` in it. `parts`: the words after `python` of its long-lived
     processes; more than one process of a part are several entries. `write_only`: no rows come, the append counts as visible.
+    `library`: runs in the environment of other people's libraries.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Spec:
     guarantees: Mapping[str, str]
     python: str = sys.executable
     write_only: bool = False
+    library: bool = False
 
 
 class Peer:

@@ -1,15 +1,19 @@
 """Who takes part, by name."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from headrace.local.backend_home import Say
+from headrace.local.backend_home import Recipe, Say, installed, python_of
 from loadtest.bench.grounds import Grounds
 from loadtest.bench.ours import NAME, Headrace
 from loadtest.bench.peer import Peer, Spec
 from loadtest.bench.subject import Subject
 
+_BASE: Final = getattr(sys, "_base_executable", sys.executable)
+_LOCK: Final = Path(__file__).parents[1] / "peers" / "requirements.lock"
 _PER_CALL: Final = {
     "durable before ack": "yes: SQS has it",
     "one effect per command": "by the key; no id window",
@@ -22,11 +26,70 @@ _WRITE_SIDE: Final = (("worker", ("-m", "percall.worker")), ("worker", ("-m", "p
 _READ_SIDE: Final = (("relay", ("-m", "percall.relay")), ("projector", ("-m", "percall.projector")))
 PER_CALL: Final = Spec("per-call", "percall", 64, _WRITE_SIDE + _READ_SIDE, _PER_CALL)
 PER_CALL_WRITE: Final = Spec("per-call write", "percall", 64, _WRITE_SIDE, {**_PER_CALL, "read model apart": "stopped"}, write_only=True)
-SPECS: Final[Mapping[str, Spec]] = {spec.name: spec for spec in (PER_CALL, PER_CALL_WRITE)}
+_ES: Final = Spec(
+    "pyeventsourcing",
+    "pyes",
+    8,
+    (("projection", ("-m", "pyes.projection")),),
+    {
+        "durable before ack": "yes: it is stored",
+        "one effect per command": "by the key; no id window",
+        "order per entity": "yes",
+        "history and replay": "yes, whole log in order",
+        "read model apart": "yes",
+        "read your write": "by position",
+    },
+    library=True,
+)
+_QUEUE: Final = {
+    "durable before ack": "yes: SQS has it",
+    "one effect per command": "by the key; our SQL",
+    "order per entity": "no",
+    "history and replay": "a table, no reader",
+    "read model apart": "no: one transaction",
+    "read your write": "no",
+}
+_CELERY_WORDS: Final = (
+    "-m",
+    "celery",
+    "-A",
+    "celerysqs.tasks",
+    "worker",
+    "--pool",
+    "threads",
+    "--concurrency",
+    "16",
+    "--loglevel",
+    "WARNING",
+)
+_CELERY: Final = Spec(
+    "celery on SQS",
+    "celerysqs",
+    16,
+    (("worker", (*_CELERY_WORDS, "--without-gossip", "--without-mingle", "--without-heartbeat")),),
+    _QUEUE,
+    library=True,
+)
+_TASKIQ_WORDS: Final = ("-m", "taskiq", "worker", "taskiqsqs.tasks:broker", "--workers", "2", "--ack-type", "when_executed")
+_TASKIQ: Final = Spec(
+    "taskiq on SQS",
+    "taskiqsqs",
+    64,
+    (("worker", (*_TASKIQ_WORDS, "--max-async-tasks", "100", "--max-prefetch", "20", "--log-level", "WARNING")),),
+    _QUEUE,
+    library=True,
+)
+SPECS: Final[Mapping[str, Spec]] = {spec.name: spec for spec in (PER_CALL, PER_CALL_WRITE, _ES, _CELERY, _TASKIQ)}
 NAMES: Final = (NAME, *SPECS)
 
 
 async def subjects(names: Sequence[str], grounds: Grounds, state: Path, say: Say) -> list[Subject]:
-    """Of these names; what their libraries need is installed if it is not there."""
-    del state, say
-    return [Headrace(grounds) if name == NAME else Peer(SPECS[name], grounds) for name in names]
+    """Of these names; what their libraries need is installed if it is not there. Raises StackFailed."""
+    python = sys.executable
+    if any(name in SPECS and SPECS[name].library for name in names):
+        python = str(python_of(await installed(Recipe("peers", Path(_BASE), _LOCK), state, say)))
+    return [Headrace(grounds) if name == NAME else _peer(SPECS[name], python, grounds) for name in names]
+
+
+def _peer(spec: Spec, python: str, grounds: Grounds) -> Peer:
+    return Peer(replace(spec, python=python) if spec.library else spec, grounds)
