@@ -1,5 +1,6 @@
 """A commit's units, worked out quickly, are those of its item."""
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -30,6 +31,8 @@ def test_the_quick_way_agrees_with_the_item(stream: str, body: str, versions: tu
     assert commit_units(one) == write_units(item_size(to_item(one)))
 
 
-def test_a_kilobyte_is_the_border() -> None:
-    room = 1024 - commit_size(commit("comment-1", ""))
-    assert [commit_units(commit("comment-1", "x" * size)) for size in (room - 300, room, room + 1)] == [1, 1, 2]
+@pytest.mark.parametrize("versions", [(1, 1, 0), (10**18 - 1, 10**18 - 1, 10**18 - 3)])
+@pytest.mark.parametrize("stream", ["comment-1", "😀" * 60, "é" * 150])
+def test_a_kilobyte_is_the_border(stream: str, versions: tuple[int, int, int]) -> None:
+    room = 1024 - commit_size(commit(stream, "", versions))
+    assert [commit_units(commit(stream, "x" * size, versions)) for size in (0, room, room + 1)] == [1, 1, 2]
