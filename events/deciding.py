@@ -117,7 +117,8 @@ def confirm(history: History, draft: Draft, window: int | None = WINDOW) -> None
 
 def _repeat(command: Command, seen: Seen) -> Outcome:
     if seen.fingerprint != command.fingerprint:
-        return Outcome(Status.REJECTED, seen.version, "command_id_reused", "this id was used for another command")
+        why = "this id was used for another command"
+        return Outcome(Status.REJECTED, seen.version, "command_id_reused", why, holder=seen.fingerprint)
     status = Status.REJECTED if seen.reason else Status.APPLIED
     return Outcome(status, seen.version, seen.reason, seen.detail, seen.no_effect)
 

@@ -14,6 +14,9 @@ REMEMBERED_SECONDS: Final = 900
 """How long a command is remembered that left no event: its id may be used for a new command afterwards."""
 PENDING: Final = b"p"
 """The mark a 202 leaves in place of an outcome."""
+PERHAPS_KNOWN: Final = b"k"
+"""The same under a caller's own id: its stream may know the command from long ago."""
+MARKS: Final = (PENDING, PERHAPS_KNOWN)
 
 
 class Status(StrEnum):
@@ -32,6 +35,8 @@ class Outcome(Struct, frozen=True, array_like=True):
     detail: str = ""
     no_effect: bool = False
     """Applied, and nothing changed: no event tells of the command."""
+    holder: str = ""
+    """Of `command_id_reused`: fingerprint of the command that the id belongs to."""
 
     @property
     def left_events(self) -> bool:
@@ -50,7 +55,7 @@ class Kept(Outcome, frozen=True, array_like=True):
 
     def outcome(self) -> Outcome:
         """Without what only Redis needs."""
-        return Outcome(self.status, self.version, self.reason, self.detail, self.no_effect)
+        return Outcome(self.status, self.version, self.reason, self.detail, self.no_effect, self.holder)
 
 
 class Notice(Struct, frozen=True, array_like=True):
@@ -65,7 +70,7 @@ class Notice(Struct, frozen=True, array_like=True):
     def kept(self) -> Kept:
         """What is left in Redis."""
         it = self.outcome
-        return Kept(it.status, it.version, it.reason, it.detail, it.no_effect, self.fingerprint)
+        return Kept(it.status, it.version, it.reason, it.detail, it.no_effect, it.holder, self.fingerprint)
 
 
 NOTICES: Final = msgspec.json.Decoder(list[Notice])
@@ -74,7 +79,7 @@ KEPT: Final = msgspec.json.Decoder(Kept)
 
 def kept_of(value: bytes | None) -> Kept | None:
     """None for nothing, for a mark, and for what is not ours."""
-    if value is None or value == PENDING:
+    if value is None or value in MARKS:
         return None
     try:
         return KEPT.decode(value)
@@ -88,7 +93,7 @@ def kept_seconds(outcome: Outcome) -> int:
 
 
 def command_key(stack: str, stream: str, command_id: str) -> str:
-    """Redis hash of a command: one field an actor, holding PENDING or a Kept."""
+    """Redis hash of a command: one field an actor, holding one of MARKS or a Kept."""
     return f"{stack}:command:{stream}:{command_id}"
 
 

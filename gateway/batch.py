@@ -15,7 +15,7 @@ from gateway.answers import ENCODER, NDJSON, Header, Stream
 from gateway.identity import Caller, caller_of, new_key
 from gateway.outcomes import Waiter
 from gateway.parcelling import BufferFull
-from gateway.posting import Poster
+from gateway.posting import UNCONFIRMED, Poster
 from gateway.preparing import Posted, Prepared, Preparer, as_repeat
 from gateway.problems import Problem, malformed
 from gateway.receipts import Refused, receipt, status_url
@@ -159,7 +159,7 @@ class _Run:
             try:
                 await line.confirmed
             except NotSent:
-                line.refuse(Problem("unavailable"))
+                line.refuse(Problem("unavailable", UNCONFIRMED))
         if line.answer is not None or line.prepared is None:
             return line.answer or b""
         return _line(receipt(line.prepared.command, await self._outcome(line, line.prepared)))

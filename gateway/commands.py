@@ -14,7 +14,7 @@ from gateway.lookup import Found, Lookup
 from gateway.outcomes import Outcomes
 from gateway.posting import Poster
 from gateway.preparing import Posted, Prepared, Preparer
-from gateway.problems import Problem, malformed
+from gateway.problems import Problem, later, malformed
 from gateway.receipts import Locations
 from gateway.requests import Request
 from gateway.strict_json import read
@@ -22,6 +22,8 @@ from runtime.errors import Retryable
 from runtime.times import Clock
 
 PROJECTED_SECONDS: Final = 1.0
+LOOK_SECONDS: Final = 5.0
+"""Beyond the wait that was asked for."""
 Projected = Callable[[StreamId, Version], Awaitable[dict[str, bool]]]
 
 
@@ -76,9 +78,13 @@ class StatusRoute:
         (command_id,) = request.parts
         if not is_command_id(command_id):
             raise malformed("a command's id is 1-128 of A-Za-z0-9._~:-")
-        found = await self._find(stream, actor, command_id)
-        if found.outcome is None and wait:
-            found = await self._held(stream, found.actor, command_id, wait)
+        try:
+            async with asyncio.timeout(wait + LOOK_SECONDS):
+                found = await self._find(stream, actor, command_id)
+                if found.outcome is None and wait:
+                    found = await self._held(stream, found.actor, command_id, wait)
+        except TimeoutError:
+            raise later("unavailable", "the event store does not answer in time") from None
         return json_answer(await self._body(stream, command_id, found.outcome))
 
     async def _find(self, stream: StreamId, actor: str, command_id: str) -> Found:

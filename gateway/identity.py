@@ -10,7 +10,10 @@ from gateway.requests import Request
 
 ANONYMOUS: Final = "anonymous"
 MAX_WAIT: Final = 30.0
-_PREFER_WAIT: Final = re.compile(r'(?:^|[,;])\s*wait\s*=\s*"?([0-9]+)"?\s*(?=$|[,;])', re.IGNORECASE)
+MAX_PREFER: Final = 500
+"""Characters of a header worth reading."""
+_PREFERENCE: Final = re.compile(r'\s*([^\s=,;"]+)\s*(?:=\s*("(?:[^"\\]|\\.)*"|[^\s,;"]*))?\s*((?:;(?:[^,"]|"(?:[^"\\]|\\.)*")*)?)(?:,|$)')
+"""One preference of RFC 7240: name, value, parameters."""
 _ETAG: Final = re.compile(r'"(0|[1-9][0-9]{0,18})"')
 _SECONDS: Final = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?(?:[eE]\+?[0-9]{1,2})?")
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -82,8 +85,12 @@ def _key(request: Request) -> CommandId:
 
 def _wait(request: Request) -> float:
     """RFC 7240: a preference that is not understood is ignored; of several, the first counts."""
-    match = _PREFER_WAIT.search(request.listed(b"prefer"))
-    return min(float(match[1]), MAX_WAIT) if match else 0.0
+    preferences = request.listed(b"prefer")
+    for name, value, _ in _PREFERENCE.findall(preferences) if len(preferences) <= MAX_PREFER else ():
+        number = value.strip('"')
+        if name.lower() == "wait" and number.isascii() and number.isdigit():
+            return min(float(number), MAX_WAIT)
+    return 0.0
 
 
 def _expected(request: Request) -> int:

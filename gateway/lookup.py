@@ -12,7 +12,7 @@ from gateway.memory import Known, Memory
 from runtime.errors import HeadraceError, Retryable
 
 YOUNG_SECONDS: Final = 2.0
-"""A mark younger than this is believed without reading the stream: its command is most likely on its way."""
+"""A mark younger than this, of an id that the gateway made, is believed without reading the stream: it is most likely on its way."""
 
 
 class MemoryAway(Retryable):
@@ -39,7 +39,7 @@ class Lookup:
         """
         known = await self._memory.known(stream, command_id)
         mine = _entry(known, actor)
-        if mine is not None and (mine.outcome is not None or (known is not None and known.age < YOUNG_SECONDS)):
+        if mine is not None and (mine.outcome is not None or _surely_new(known, mine.actor)):
             return mine
         folded = await self._folded(stream, mine.actor if mine else actor, command_id, strictly=mine is not None)
         if folded is not None:
@@ -80,6 +80,10 @@ class Lookup:
             return {}
         commits = await self._store.load(stream)
         return History(stream, domain.decider).absorb(commits, self._registry, window=None).seen
+
+
+def _surely_new(known: Known | None, actor: str) -> bool:
+    return known is not None and known.age < YOUNG_SECONDS and actor not in known.repeats
 
 
 def _entry(known: Known | None, actor: str) -> Found | None:

@@ -1,8 +1,8 @@
 -- Marks commands as accepted, where nothing is known of them yet: an outcome is never overwritten.
--- KEYS[i]: the command's hash; ARGV[1]: the mark; ARGV[2]: seconds it lasts; ARGV[i + 2]: actor.
+-- KEYS[i]: the command's hash; ARGV[1]: seconds it lasts; ARGV[2i]: actor; ARGV[2i+1]: the mark.
 for i = 1, #KEYS do
-  if redis.call('HSETNX', KEYS[i], ARGV[i + 2], ARGV[1]) == 1 then
-    redis.call('EXPIRE', KEYS[i], ARGV[2])
+  if redis.call('HSETNX', KEYS[i], ARGV[2 * i], ARGV[2 * i + 1]) == 1 then
+    redis.call('EXPIRE', KEYS[i], ARGV[1])
   end
 end
 return #KEYS

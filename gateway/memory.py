@@ -1,10 +1,11 @@
 """What a gateway remembers outside itself for a quarter of an hour, best effort: the port."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple, Protocol
 
 from events.envelope import Command
 from events.outcome import Kept, Outcome
+from gateway.preparing import Prepared
 
 
 class Known(NamedTuple):
@@ -13,6 +14,8 @@ class Known(NamedTuple):
     by_actor: dict[str, Kept | None]
     age: float
     """Seconds since the entry was last written, as far as its expiry tells; 0 when there is none."""
+    repeats: Set[str] = frozenset()
+    """Actors who gave the id themselves and whose command is pending: their stream may know it from long ago."""
 
 
 class Claim(NamedTuple):
@@ -33,7 +36,7 @@ class Memory(Protocol):
         """Take each command's id for it, unless another one holds it; a claim lasts a quarter of an hour."""
         ...
 
-    async def mark(self, commands: Sequence[Command]) -> None:
+    async def mark(self, accepted: Sequence[Prepared]) -> None:
         """Leave a mark for each accepted command; never over an outcome."""
         ...
 

@@ -1,6 +1,7 @@
 """One command on its way: claimed, sent, confirmed, and, when the caller would wait, its outcome."""
 
 import asyncio
+from typing import Final
 
 from events.envelope import Command
 from events.outcome import Outcome, Status
@@ -15,6 +16,7 @@ from gateway.preparing import Prepared, as_repeat
 from gateway.problems import later
 from gateway.sender import NotSent, Sender
 
+UNCONFIRMED: Final = "the hand-over was not confirmed in time; repeat the command under the same id"
 Claims = Combiner[Command, Claim]
 
 
@@ -56,7 +58,7 @@ class Poster:
         except BufferFull:
             raise later("buffer_full") from None
         except NotSent:
-            raise later("unavailable", "the command could not be handed over; it was not accepted") from None
+            raise later("unavailable", UNCONFIRMED) from None
         return None
 
     async def claim(self, command: Command) -> Claim:

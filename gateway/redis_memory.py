@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from redis.exceptions import RedisError
 
 from events.envelope import Command
-from events.outcome import PENDING, REMEMBERED_SECONDS, claim_key, command_key, kept_of
+from events.outcome import PENDING, PERHAPS_KNOWN, REMEMBERED_SECONDS, claim_key, command_key, kept_of
 from gateway.memory import Claim, Known
+from gateway.preparing import Prepared
 from runtime.logs import get
 
 if TYPE_CHECKING:
@@ -49,10 +50,12 @@ class RedisMemory:
             return [Claim(each.fingerprint) for each in commands]
         return [_claim(each, *answers[3 * place : 3 * place + 3]) for place, each in enumerate(commands)]
 
-    async def mark(self, commands: Sequence[Command]) -> None:
+    async def mark(self, accepted: Sequence[Prepared]) -> None:
         """Leave a mark for each accepted command."""
-        keys = [command_key(self._stack, each.stream, each.id) for each in commands]
-        arguments = [PENDING, REMEMBERED_SECONDS, *(each.actor for each in commands)]
+        keys = [command_key(self._stack, each.command.stream, each.command.id) for each in accepted]
+        arguments: list[str | bytes | int] = [REMEMBERED_SECONDS]
+        for each in accepted:
+            arguments += (each.command.actor, PERHAPS_KNOWN if each.key_given else PENDING)
         await self._ask(lambda: self._marks(keys=keys, args=arguments))
 
     async def known(self, stream: str, command_id: str) -> Known | None:
@@ -66,7 +69,8 @@ class RedisMemory:
             return None
         fields, left = answer
         by_actor = {actor.decode(): kept_of(value) for actor, value in fields.items()}
-        return Known(by_actor, REMEMBERED_SECONDS - left / 1000 if left > 0 else 0.0)
+        age = REMEMBERED_SECONDS - left / 1000 if left > 0 else 0.0
+        return Known(by_actor, age, {actor.decode() for actor, value in fields.items() if value == PERHAPS_KNOWN})
 
     async def ping(self) -> None:
         """Raises OSError or TimeoutError when Redis is away."""

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from events.envelope import Command
 from events.ids import partition_of
 from events.parcel import pack_commands
 from gateway.command_queue import CommandQueue, Message, Sent
@@ -27,7 +26,7 @@ DEADLINE_SECONDS: Final = 10.0
 TURNS: Final = 3
 """Of the loop, from bytes on a socket to a command in the buffer."""
 
-Mark = Callable[[Sequence[Command]], Awaitable[None]]
+Mark = Callable[[Sequence[Prepared]], Awaitable[None]]
 _LOG = get("sender")
 
 
@@ -39,7 +38,7 @@ class NotSent(Retryable):
 class Waiting:
     """A command and whoever waits for its confirmation."""
 
-    command: Command
+    prepared: Prepared
     confirmed: "asyncio.Future[None]"
 
 
@@ -66,9 +65,8 @@ class Sender:
     def add(self, prepared: Prepared) -> "asyncio.Future[None]":
         """Resolves once SQS confirmed the command; fails with NotSent. Raises BufferFull at once."""
         confirmed: asyncio.Future[None] = self._loop.create_future()
-        command = prepared.command
-        partition = partition_of(command.stream, self._partitions)
-        self._plan.add(partition, prepared.body, Waiting(command, confirmed), self._loop.time())
+        partition = partition_of(prepared.command.stream, self._partitions)
+        self._plan.add(partition, prepared.body, Waiting(prepared, confirmed), self._loop.time())
         self._news.set()
         return confirmed
 
@@ -165,7 +163,7 @@ class Sender:
         self._returned.set()
         waiting = [each for parcel in parcels for each in parcel.items]
         try:
-            await self._mark([each.command for each in waiting])
+            await self._mark([each.prepared for each in waiting])
         finally:
             for each in waiting:
                 if not each.confirmed.done():

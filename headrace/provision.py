@@ -4,6 +4,7 @@ import argparse
 import asyncio
 from dataclasses import replace
 
+from headrace.errors import WrongUse
 from headrace.provisioning.append_probe import settle_append
 from headrace.provisioning.cloud import apply_template, stack_facts
 from readmodel.domains import registry
@@ -11,7 +12,7 @@ from readmodel.schema import migrate
 from runtime import logs
 from runtime.aws import open_aws
 from runtime.errors import ConfigurationError
-from runtime.settings import Settings, load, require
+from runtime.settings import MAX_PARTITIONS, Settings, load, require
 from runtime.stack import PARTITIONS, Stack, read_stack, write_stack
 
 
@@ -24,6 +25,8 @@ def main(options: argparse.Namespace) -> int:
     """Exit code 0 when everything is there."""
     settings = load()
     if options.partitions is not None:
+        if not 1 <= options.partitions <= MAX_PARTITIONS:
+            raise WrongUse(f"--partitions must be between 1 and {MAX_PARTITIONS}")
         settings = replace(settings, partitions=options.partitions)
     require(settings, "database_url")
     logs.configure(settings.log, "provision")
@@ -58,5 +61,7 @@ def _same_partitions(settings: Settings, known: Stack | None) -> None:
     """Partitions decide in which group a stream's commands wait: changing them under waiting commands breaks their order."""
     if known is not None and settings.partitions is not None and settings.partitions != known.partitions:
         raise ConfigurationError(
-            [f"HEADRACE_PARTITIONS: {settings.partitions}, but the stack has {known.partitions} and its queues are not drained"]
+            [
+                f"partitions: {settings.partitions} asked for, but the stack has {known.partitions}, and those of a stack cannot be changed yet"
+            ]
         )

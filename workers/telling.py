@@ -9,9 +9,11 @@ import redis.exceptions
 
 from events.envelope import ENCODER, Command
 from events.outcome import (
+    REMEMBERED_SECONDS,
     Notice,
     Outcome,
     appended_channel,
+    claim_key,
     command_key,
     kept_of,
     kept_seconds,
@@ -35,14 +37,19 @@ class Teller:
 
     async def tell(self, notices: Sequence[Notice], *, appended: bool) -> None:
         """Best effort: Redis away or slow costs the callers a look into the store, nothing else."""
-        kept = [each for each in notices if each.outcome.reason != "command_id_reused"]
+        kept = [each for each in notices if not each.outcome.holder]
+        keys = [command_key(self._stack, each.stream, each.command_id) for each in kept]
         arguments: list[bytes | str | int] = [outcomes_channel(self._stack), ENCODER.encode(notices)]
-        arguments.append(appended_channel(self._stack) if appended else "")
+        arguments += (appended_channel(self._stack) if appended else "", len(kept))
         for each in kept:
             arguments += (each.actor, ENCODER.encode(each.kept()), kept_seconds(each.outcome))
+        for each in notices:
+            if each.outcome.holder:
+                keys.append(claim_key(self._stack, each.stream, each.actor, each.command_id))
+                arguments += (each.outcome.holder, REMEMBERED_SECONDS)
         try:
             async with asyncio.timeout(TELL_SECONDS):
-                await self._script(keys=[command_key(self._stack, each.stream, each.command_id) for each in kept], args=arguments)
+                await self._script(keys=keys, args=arguments)
         except (redis.exceptions.RedisError, TimeoutError, OSError) as wrong:
             _LOG.warning("outcomes not told", action="tell", error=type(wrong).__name__, commands=len(kept))
 

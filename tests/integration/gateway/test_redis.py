@@ -15,6 +15,7 @@ from events.ids import CommandId, Fingerprint, StreamId, Version
 from events.outcome import REMEMBERED_SECONDS, Kept, Notice, Outcome, Status, command_key, outcomes_channel
 from gateway.memory import Claim
 from gateway.outcomes import Outcomes
+from gateway.preparing import Prepared
 from gateway.redis_memory import RedisMemory
 from gateway.subscription import RedisNotices
 from runtime.redis_client import open_redis
@@ -28,6 +29,10 @@ KEPT = Kept(Status.APPLIED, Version(7), fingerprint="f")
 
 def command(ident: str, fingerprint: str = "f", actor: str = "ann") -> Command:
     return Command(CommandId(ident), "comment.delete", StreamId("comment-1"), Raw(b"{}"), Fingerprint(fingerprint), Micros(1), actor=actor)
+
+
+def accepted(said: Command, *, key_given: bool = False) -> Prepared:
+    return Prepared(said, b"", key_given)
 
 
 @pytest.fixture
@@ -56,7 +61,7 @@ async def test_what_a_repeat_came_to_is_remembered_for_its_own_payload_and_calle
     said = command("a")
     refused = Outcome(Status.REJECTED, Version(3), "not_the_author", "why")
     await memory.claim([said])
-    await memory.mark([said])
+    await memory.mark([accepted(said)])
     assert await memory.claim([said]) == [Claim("f", repeat=True)]
     await Teller(redis, stack).tell([Notice(said.stream, said.actor, said.id, said.fingerprint, refused)], appended=False)
     assert await memory.claim([said, command("a", "h"), command("a", actor="bob")]) == [
@@ -66,16 +71,30 @@ async def test_what_a_repeat_came_to_is_remembered_for_its_own_payload_and_calle
     ]
 
 
+async def test_an_id_goes_back_to_the_command_it_belongs_to(memory: RedisMemory, redis: Redis, stack: str) -> None:
+    """Its claim had run out when another payload came under it; the worker found out."""
+    other = command("a", "g")
+    await memory.claim([other])
+    reused = Outcome(Status.REJECTED, Version(3), "command_id_reused", "why", holder="f")
+    notices = [Notice(other.stream, other.actor, other.id, other.fingerprint, reused)]
+    await Teller(redis, stack).tell([*notices, Notice(other.stream, "bob", CommandId("b"), Fingerprint("g"), APPLIED)], appended=False)
+    assert await memory.claim([command("a"), other, command("b", "g", actor="bob")]) == [
+        Claim("f", repeat=True),
+        Claim("f", repeat=True),
+        Claim("g", outcome=APPLIED),
+    ]
+
+
 async def test_a_mark_never_hides_an_outcome(memory: RedisMemory, redis: Redis, stack: str) -> None:
     key = command_key(stack, "comment-1", "a")
     await redis.hset(key, "ann", msgspec.json.encode(KEPT))
     await redis.expire(key, 60)
-    await memory.mark([command("a"), command("b")])
+    await memory.mark([accepted(command("a")), accepted(command("b"), key_given=True)])
     outcome, mark = await memory.known("comment-1", "a"), await memory.known("comment-1", "b")
     assert outcome is not None
     assert outcome.by_actor == {"ann": KEPT}
     assert mark is not None
-    assert mark.by_actor == {"ann": None}
+    assert (mark.by_actor, mark.repeats, outcome.repeats) == ({"ann": None}, {"ann"}, set())
     assert 0 <= mark.age < 5
     assert await redis.ttl(key) <= 60
     assert REMEMBERED_SECONDS - 5 < await redis.ttl(command_key(stack, "comment-1", "b")) <= REMEMBERED_SECONDS
@@ -92,7 +111,7 @@ async def test_without_redis_everything_goes_on_quickly(stack: str) -> None:
         memory = RedisMemory(client, stack)
         async with asyncio.timeout(1):
             assert await memory.claim([command("a")]) == [Claim("f")]
-            await memory.mark([command("a")])
+            await memory.mark([accepted(command("a"))])
             assert await memory.known("comment-1", "a") is None
             with pytest.raises(OSError, match="Connection"):
                 await memory.ping()

@@ -18,6 +18,7 @@ from events.parcel import read_commands
 from gateway.command_queue import Message, Sent
 from gateway.composition import Gateway, Ports, running
 from gateway.memory import Claim, Known
+from gateway.preparing import Prepared
 from readmodel.answers import Answer, CommentPage, CommentView, PictureView
 from readmodel.comments.domain import DOMAIN
 from readmodel.holds import Hold
@@ -57,6 +58,7 @@ class FakeMemory:
         self.away = False
         self.claims: dict[tuple[str, str, str], str] = {}
         self.entries: dict[CommandKey, dict[str, Kept | None]] = {}
+        self.repeats: set[str] = set()
         self.age = 100.0
 
     async def claim(self, commands: Sequence[Command]) -> list[Claim]:
@@ -74,13 +76,15 @@ class FakeMemory:
         notice = Notice(command.stream, command.actor, command.id, command.fingerprint, outcome)
         self.entries.setdefault((command.stream, command.id), {})[command.actor] = notice.kept()
 
-    async def mark(self, commands: Sequence[Command]) -> None:
+    async def mark(self, accepted: Sequence[Prepared]) -> None:
         if not self.away:
-            for each in commands:
+            for each, key_given in ((each.command, each.key_given) for each in accepted):
                 self.entries.setdefault((each.stream, each.id), {}).setdefault(each.actor, None)
+                if key_given:
+                    self.repeats.add(each.actor)
 
     async def known(self, stream: str, command_id: str) -> Known | None:
-        return None if self.away else Known(self.entries.get((stream, command_id), {}), self.age)
+        return None if self.away else Known(self.entries.get((stream, command_id), {}), self.age, self.repeats)
 
 
 class FakeNotices:

@@ -124,6 +124,24 @@ async def test_not_known_in_time_is_pending(gateway: World) -> None:
     assert answer.headers["location"] == answer.json()["status_url"]
 
 
+@pytest.mark.parametrize(
+    ("header", "applied"),
+    [
+        ("wait=1", "1"),
+        ('Wait = "1"; foo', "1"),
+        ("respond-async, wait=1, wait=20", "1"),
+        ("foo;wait=5", None),
+        ('foo="a, wait=5"', None),
+        ("wait", None),
+        ("wait=soon, wait=-1", None),
+        ('foo="' + ";" * 20_000, None),
+    ],
+)
+async def test_preferences_are_read_as_rfc_7240_says(gateway: World, header: str, applied: str | None) -> None:
+    answer = await gateway.post("/pictures/p/comments", {"text": "x"}, {"prefer": header})
+    assert answer.headers.get("preference-applied") == (f"wait={applied}" if applied else None)
+
+
 async def test_at_the_end_of_a_wait_the_gateway_looks_for_itself(gateway: World) -> None:
     post = asyncio.create_task(gateway.client.delete("/comments/c", headers={"prefer": "wait=1", "idempotency-key": "k"}))
     await until(lambda: gateway.queue.taken)

@@ -32,9 +32,9 @@ class Marks:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def __call__(self, commands: Sequence[Command]) -> None:
+    async def __call__(self, accepted: Sequence[Prepared]) -> None:
         await self.open.wait()
-        self.ids += [each.id for each in commands]
+        self.ids += [each.command.id for each in accepted]
 
 
 @asynccontextmanager

@@ -58,10 +58,18 @@ async def test_applied_is_found_in_the_stream(gateway: World) -> None:
     }
 
 
-async def test_a_young_mark_is_believed_without_reading_the_stream(gateway: World) -> None:
-    await create(gateway)
+async def test_a_young_mark_of_an_id_of_ours_is_believed_without_reading_the_stream(gateway: World) -> None:
+    made = (await gateway.post("/pictures/p/comments", {"text": "x", "comment_id": "c"})).json()["command_id"]
     gateway.memory.age, gateway.store.away = 0.5, True
-    assert (await status(gateway)).json()["status"] == "pending"
+    assert (await status(gateway, made)).json()["status"] == "pending"
+
+
+async def test_a_young_mark_of_a_callers_id_does_not_hide_what_the_stream_knows(gateway: World) -> None:
+    """A repeat after everything in Redis was gone."""
+    await create(gateway)
+    await stored(gateway)
+    gateway.memory.age = 0.5
+    assert (await status(gateway)).json()["status"] == "applied"
 
 
 async def test_refused_is_told_with_its_reason(gateway: World) -> None:
