@@ -10,6 +10,8 @@ SUBSCRIPTIONS: Final = 2
 """Queues that the topic delivers to: `rds` and `cache`."""
 COMMITS_TABLE: Final = "-events"
 """The end of the event store's name: what is written there are commits, the rest is leases."""
+_OUTCOMES: Final = ("applied", "rejected", "failed")
+"""The worker's; the gateway counts the same commands once more, as accepted."""
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 
@@ -78,7 +80,7 @@ def usage_of(counters: Mapping[str, float]) -> Usage:
         commit_units_as_run=_sum(counters, as_run, table=COMMITS_TABLE),
         other_write_units=_sum(counters, written) - commits,
         read_units=_sum(counters, "headrace_aws_read_units_total"),
-        commands=round(_sum(counters, "headrace_commands_total")),
+        commands=round(sum(counters.get(f'headrace_commands_total{{status="{status}"}}', 0.0) for status in _OUTCOMES)),
     )
 
 

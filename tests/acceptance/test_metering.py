@@ -111,6 +111,7 @@ async def test_over_a_run_the_meters_count_what_the_wire_saw_to_the_request(mete
     assert await metered.until_beyond(provisioning) == provisioning
     found = spent(before, await metered.read())
     assert metered.proxy.seen.total() - seen > 20
+    assert (found.usage.commands, found.usage.commit_units >= POSTS) == (POSTS, True)
     assert {call.partition(".")[0] for call in found.requests} == {"sqs", "sns", "dynamodb", "dynamodbstreams"}
     assert all(found.requests_by_role[role] for role in ROLES)
 

@@ -1,6 +1,7 @@
 """Counters to usage to dollars, and the price table."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from headrace.costs.billing import bill
 from headrace.costs.prices import Prices, load_prices, parse_prices
 from headrace.costs.usage import Usage, usage_of
 from headrace.errors import WrongUse
+from runtime.metrics import exposition
 
 PRICES = Prices("us-east-1", "2026-01-01", 0.5, 0.3, 0.017, 0.01, 0.001, 0.625, 0.125, 0.02)
 MILLION = 1_000_000
@@ -82,7 +84,9 @@ def test_usage_is_read_off_the_counters_by_their_labels() -> None:
             'headrace_aws_write_units_as_run_total{table="a-control"}': 2.0,
             'headrace_aws_read_units_total{table="a-events"}': 1.5,
             'headrace_commands_total{status="applied"}': 90.0,
-            'headrace_commands_total{status="rejected"}': 10.0,
+            'headrace_commands_total{status="rejected"}': 7.0,
+            'headrace_commands_total{status="failed"}': 3.0,
+            'headrace_commands_total{status="accepted"}': 95.0,
             'headrace_aws_requests_created{call="GetRecords",service="dynamodbstreams"}': 1e9,
         }
     )
@@ -98,6 +102,12 @@ def test_our_prices_are_dated_and_of_a_region() -> None:
     ours = load_prices()
     assert ours.region == "us-east-1"
     assert ours.date.startswith("20")
+
+
+def test_the_document_names_every_price_and_every_metric() -> None:
+    document = (Path(__file__).parents[2] / "docs" / "costs.md").read_text(encoding="utf-8")
+    names = [*Prices.__struct_fields__[2:], *re.findall(r"headrace_aws_\w+_total", exposition().decode())]
+    assert [name for name in names if f"`{name}" not in document] == []
 
 
 def table(**changed: Any) -> str:
