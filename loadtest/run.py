@@ -38,6 +38,8 @@ SETTLE_SECONDS: Final = 30.0
 A_PROCESS: Final = 3000.0
 """Commands a second that one generator process makes without being late, with room."""
 MOST_PROCESSES: Final = 8
+SAMPLED, SAMPLED_MOST, SAMPLES = 50, 10, 400
+"""One command in fifty is waited for and read back; in short runs more, for so many samples, but never more than one in ten."""
 Say = Callable[[str], None]
 
 
@@ -51,7 +53,6 @@ class Wanted(Struct, frozen=True):
     seed: int = 7
     processes: int = 0
     """Generator processes; 0: as many as the rate needs."""
-    sampled: int = 50
     prices: Prices | None = None
 
 
@@ -135,7 +136,7 @@ class _Loading:
                 seed=wanted.seed + worker,
                 via=wanted.via,
                 connections=4000 // count,
-                sampled=wanted.sampled,
+                sampled=int(min(SAMPLED, max(SAMPLED_MOST, sum(wanted.rates) * wanted.seconds // SAMPLES))) if wanted.rates else SAMPLED,
                 journal=str(self._journals / str(worker)),
             )
             for worker in range(count)

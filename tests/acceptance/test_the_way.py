@@ -6,6 +6,10 @@ from typing import Any
 
 import httpx
 
+from headrace.local import state
+from headrace.local.environment import merged
+from runtime.redis_client import open_redis
+from runtime.settings import load
 from tests.acceptance.stack import Live, headrace
 
 
@@ -82,6 +86,23 @@ async def test_a_repeat_of_what_left_no_event_is_answered_as_the_first_was(live:
         again = [await client.patch(path, json=same, headers=idle), await client.patch(path, json=early, headers=stale)]
         assert [each.text for each in again] == [each.text for each in first]
         assert len((await client.get(f"{path}/history")).json()["events"]) == 2
+
+
+async def test_when_all_is_forgotten_an_id_still_belongs_to_its_command(live: Live) -> None:
+    """A wrong payload under it is told so, and takes nothing away from the right one."""
+    key, picture = fresh("key"), fresh("p")
+    headers = {"Idempotency-Key": key, "Prefer": "wait=10"}
+    right, wrong = {"text": "right"}, {"text": "wrong"}
+    settings = load(merged({}, state.environment(live.folder)))
+    async with live.client() as client, open_redis(settings) as redis:
+        first = await client.post(f"/pictures/{picture}/comments", json=right, headers=headers)
+        async for name in redis.scan_iter(match=f"{settings.stack}:*{key}"):
+            await redis.delete(name)
+        second = await client.post(f"/pictures/{picture}/comments", json=wrong, headers=headers)
+        assert (second.status_code, second.json()["code"]) == (409, "command_id_reused")
+        third = await client.post(f"/pictures/{picture}/comments", json=right, headers=headers)
+        assert (third.status_code, third.text) == (201, first.text)
+        assert (await client.get(first.json()["status_url"])).json()["status"] == "applied"
 
 
 async def test_a_token_beyond_the_store_is_refused_at_once(live: Live) -> None:

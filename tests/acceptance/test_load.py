@@ -1,0 +1,122 @@
+"""`headrace load` on a stack of its own: what it prints, and that it fails when a promise is broken."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from headrace.local import state
+from headrace.local.environment import merged
+from readmodel.comments.tables import COMMENTS
+from readmodel.database import PROJECTING, open_database
+from runtime.settings import load
+from tests.acceptance.stack import Live, headrace, stack_up
+
+FIELDS = {
+    "backend", "posted", "accepted", "refused", "applied", "rejected", "failed", "projected", "accepted_per_s", "appended_per_s",
+    "projected_per_s", "latency_ms", "requests_per_1000_commands", "requests", "cpu_ms_per_command", "cpu_ms", "peak_rss_mb",
+    "dollars_per_million", "audit", "requests_by_call_per_1000", "dollars", "versions", "machine", "window",
+}  # fmt: skip
+ROLES = {"gateway", "commands", "relay", "projector-rds", "projector-cache"}
+
+
+@pytest.fixture(scope="module")
+async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
+    async with stack_up(tmp_path_factory.mktemp("load") / "state") as stack:
+        yield stack
+
+
+async def run_load(live: Live, *words: str) -> tuple[int, dict[str, Any], str]:
+    code, out, err = await headrace("load", "--state", str(live.folder), "--json", "-", *words)
+    return code, json.loads(out), err
+
+
+async def test_a_clean_run_has_every_figure(live: Live, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    code, report, err = await run_load(
+        live, "--rate", "60,120", "--duration", "4", "--mix", "create=60,update=20,delete=10,read=10", "--html", str(page)
+    )
+    assert (code, report["faults"]) == (0, []), err
+    assert report.keys() >= FIELDS
+    assert report["posted"] == report["accepted"] + report["refused"]
+    assert report["accepted"] == report["applied"] == report["projected"] > 300
+    assert report["audit"]["ok"] is True
+    assert report["cpu_ms"].keys() == report["peak_rss_mb"].keys() == ROLES
+    assert sum(report["requests"].values()) * 1000 / report["accepted"] == pytest.approx(report["requests_per_1000_commands"], rel=0.01)
+    for figures in report["latency_ms"].values():
+        assert 0 < figures["p50"] <= figures["p90"] <= figures["p99"] <= figures["max"] < 20_000
+    assert report["dollars"]["floor"] < report["dollars"]["total"] <= report["dollars"]["as_run"]
+    text = page.read_text()
+    assert "/*DATA*/" not in text
+    assert "https://" not in text.replace("https://github.com/leeoniya/uPlot", "")
+
+
+async def test_the_batch_route(live: Live) -> None:
+    code, report, err = await run_load(
+        live, "--rate", "300", "--duration", "3", "--via", "batch", "--text", "200", "--mix", "create=80,update=20"
+    )
+    assert (code, report["faults"]) == (0, []), err
+    assert report["applied"] == report["accepted"] > 700
+
+
+async def test_the_knee_is_found_and_measured(live: Live) -> None:
+    code, report, err = await run_load(live, "--rate", "max", "--duration", "3", "--mix", "create=100")
+    (rate,) = report["window"]["rates"]
+    assert (code, report["faults"]) == (0, []), err
+    assert "the knee" in err
+    assert rate > 50
+    assert report["accepted"] == pytest.approx(3 * rate, rel=0.25)
+
+
+async def test_a_stall_shows_at_its_full_length(live: Live) -> None:
+    """The relay stands still for three seconds: nothing is lost, and what was posted meanwhile took that long to be seen."""
+    words = ("load", "--state", str(live.folder), "--json", "-", "--rate", "100", "--duration", "6", "--mix", "create=100")
+    load_process = await asyncio.create_subprocess_exec(sys.executable, "-m", "headrace", *words, stdout=PIPE, stderr=PIPE)
+    assert load_process.stderr is not None
+    async with asyncio.timeout(120):
+        async for line in load_process.stderr:
+            if b"commands/s for" in line:
+                break
+        relay = live.pid("relay")
+        os.kill(relay, signal.SIGSTOP)
+        await asyncio.sleep(3)  # the fault itself
+        os.kill(relay, signal.SIGCONT)
+        out, err = await load_process.communicate()
+    report = json.loads(out)
+    assert (load_process.returncode, report["faults"]) == (0, []), err
+    assert report["latency_ms"]["visible"]["max"] > 2_500
+    assert report["latency_ms"]["accepted"]["max"] < 2_500
+
+
+async def test_a_corrupt_row_fails_the_run_and_is_named(live: Live) -> None:
+    settings = load(merged({}, state.environment(live.folder)))
+    async with open_database(settings, PROJECTING) as database, database.engine.begin() as connection:
+        victim = (await connection.execute(select(func.min(COMMENTS.c.comment_id)).where(~COMMENTS.c.deleted))).scalar_one()
+        await connection.execute(update(COMMENTS).where(COMMENTS.c.comment_id == victim).values(text="not what was said"))
+    code, report, err = await run_load(live, "--rate", "50", "--duration", "2")
+    assert code == 1
+    assert any(victim in fault for fault in report["faults"]), err
+    assert {each["stream"] for each in report["audit"]["differences"]} == {f"comment-{victim}"}
+
+
+@pytest.mark.parametrize(
+    "words", [("--rate", "fast"), ("--rate", "0"), ("--mix", "create=0"), ("--mix", "eat=1"), ("--duration", "0"), ("--text", "-1")]
+)
+async def test_wrong_use_is_one_line(live: Live, words: tuple[str, ...]) -> None:
+    code, out, err = await headrace("load", "--state", str(live.folder), *words)
+    assert (code, out) == (2, "")
+    assert len(err.splitlines()) == 1
+
+
+async def test_without_a_stack(tmp_path: Path) -> None:
+    code, _, err = await headrace("load", "--state", str(tmp_path), "--rate", "10")
+    assert code == 2
+    assert "no stack" in err
