@@ -69,6 +69,7 @@
   plot("CPU by role", "Cores in use.", plots.cpu, "cores", { least: 0.1 });
   plot("Queue depths", "Messages in each queue, visible and in flight; a message carries many commands.", plots.queues, "n");
   plot("Memory by role", "Resident.", plots.memory, "mb");
+  document.documentElement.dataset.drawn = drawn.length;
   addEventListener("resize", () => drawn.forEach(([u, box]) => u.setSize({ width: box.clientWidth - 30, height: 260 })));
 
   const tables = document.getElementById("tables");

@@ -8,6 +8,7 @@ import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -57,6 +58,44 @@ async def test_a_clean_run_has_every_figure(live: Live, tmp_path: Path) -> None:
     text = page.read_text()
     assert "/*DATA*/" not in text
     assert "https://" not in text.replace("https://github.com/leeoniya/uPlot", "")
+
+
+async def test_the_page_is_drawn_by_a_browser(live: Live, tmp_path: Path) -> None:
+    """A picture of it stays in build/artifacts, for people to look at."""
+    chromium = which("chromium") or which("google-chrome")
+    if chromium is None and "CI" not in os.environ:
+        pytest.skip("no Chromium on this machine")
+    assert chromium is not None, "CI installs Chromium"
+    page, picture = tmp_path / "report.html", blank_picture()
+    code, _, err = await run_load(live, "--rate", "100", "--duration", "5", "--html", str(page))
+    assert code == 0, err
+    dom = await browse(chromium, page, "--dump-dom")
+    assert 'data-drawn="8"' in dom  # every plot; a script that fails draws none
+    assert "nothing lost, repeated or out of order" in dom
+    await browse(chromium, page, f"--screenshot={picture}")
+    assert picture.stat().st_size > 50_000
+
+
+def blank_picture() -> Path:
+    picture = Path("build/artifacts/load-report.png")
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    picture.unlink(missing_ok=True)
+    return picture
+
+
+async def browse(chromium: str, page: Path, do: str) -> str:
+    flags = (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--window-size=1320,2300",
+        "--virtual-time-budget=3000",
+    )
+    process = await asyncio.create_subprocess_exec(chromium, *flags, do, page.as_uri(), stdout=PIPE, stderr=PIPE)
+    async with asyncio.timeout(60):
+        out, _ = await process.communicate()
+    return out.decode()
 
 
 async def test_the_batch_route(live: Live) -> None:
