@@ -60,8 +60,5 @@ async def provision(settings: Settings) -> Stack:
 def _same_partitions(settings: Settings, known: Stack | None) -> None:
     """Partitions decide in which group a stream's commands wait: changing them under waiting commands breaks their order."""
     if known is not None and settings.partitions is not None and settings.partitions != known.partitions:
-        raise ConfigurationError(
-            [
-                f"partitions: {settings.partitions} asked for, but the stack has {known.partitions}, and those of a stack cannot be changed yet"
-            ]
-        )
+        asked, has = settings.partitions, known.partitions
+        raise ConfigurationError([f"partitions: {asked} asked for; the stack has {has}, and those of a stack cannot be changed yet"])
