@@ -25,8 +25,10 @@ from readmodel.comments.cached import (
 )
 from readmodel.comments.projection import PROJECTION
 from readmodel.control import READ_MODEL
+from readmodel.covering import Covered
 from readmodel.database import READING, check_database, open_database
 from readmodel.domains import registry
+from readmodel.entries import Entry
 from readmodel.holding import Holding
 from readmodel.holds import NOTHING_HELD, Hold
 from readmodel.notices import Notices, listening
@@ -48,13 +50,14 @@ class Reads:
     def __init__(self, tiers: Tiers, holding: Holding) -> None:
         self._tiers, self._holding = tiers, holding
         self._prefix = tiers.cache.prefix
+        self._covered = Covered()
 
     async def comment(self, comment_id: str, hold: Hold = NOTHING_HELD) -> Answer[CommentView]:
         """The version is the stream's, also where the comment is deleted; 0 where it never was."""
         stream = comment_stream(comment_id)
         key = comment_key(self._prefix, stream)
         looked = await self._tiers.look(key, READ_COMMENT)
-        if looked.entry is not None and _comment_shows(stream, looked.entry.version, hold):
+        if looked.entry is not None and (_comment_shows(stream, looked.entry.version, hold) or self._covers(key, looked.entry, hold)):
             return _answered(looked.entry.view, CACHE, looked.entry.version)
         await self._holding.reach(hold)
 
@@ -62,36 +65,47 @@ class Reads:
             return (await queries.comments_by_stream(connection, [stream])).get(stream, (0, None))
 
         version, view = await self._tiers.load(key, looked, load, shared=not hold.after)
+        self._covered.note(key, version, hold)
         return _answered(view, DATABASE, version)
 
     async def picture(self, picture_id: str, hold: Hold = NOTHING_HELD) -> Answer[PictureView]:
         """Never None: a picture nobody commented on has count 0."""
         key = picture_key(self._prefix, picture_id)
         looked = await self._tiers.look(key, READ_PICTURE)
-        if looked.entry is not None and looked.entry.view is not None and not hold.after:
+        if looked.entry is not None and looked.entry.view is not None and self._covers(key, looked.entry, hold):
             return _answered(looked.entry.view, CACHE, looked.entry.version)
         await self._holding.reach(hold)
         revision, view = await self._tiers.load(
             key, looked, lambda connection: queries.picture(connection, picture_id), shared=not hold.after
         )
+        self._covered.note(key, revision, hold)
         return _answered(view, DATABASE, revision)
 
     async def comments(self, picture_id: str, page: Page, hold: Hold = NOTHING_HELD) -> Answer[CommentPage]:
         """Never None. What lies within a picture's newest 100 comes from the cache."""
         key = newest_key(self._prefix, picture_id)
         looked = await self._tiers.look(key, READ_NEWEST)
-        if looked.entry is not None and looked.entry.view is not None and _list_shows(looked.entry.view, hold):
+        if (
+            looked.entry is not None
+            and looked.entry.view is not None
+            and (_list_shows(looked.entry.view, hold) or self._covers(key, looked.entry, hold))
+        ):
             shown = page_from_newest(looked.entry.view, page, picture_id)
             if shown is not None:
                 return _answered(shown, CACHE, looked.entry.version)
         await self._holding.reach(hold)
         if looked.entry is None:  # fill the list, and answer from it if it covers the page
             revision, held = await self._tiers.load(key, looked, lambda connection: _newest(connection, picture_id), shared=not hold.after)
+            self._covered.note(key, revision, hold)
             shown = page_from_newest(held, page, picture_id)
             if shown is not None:
                 return _answered(shown, DATABASE, revision)
         revision, found = await self._tiers.ask(lambda connection: queries.page(connection, picture_id, page))
+        self._covered.note(key, revision, hold)
         return _answered(page_of(found, page, picture_id, more=False), DATABASE, revision)
+
+    def _covers(self, key: str, entry: Entry, hold: Hold) -> bool:
+        return self._covered.covers(key, entry.version, hold)
 
     async def projected(self, stream: StreamId, version: int) -> dict[str, bool]:
         """Whether each projector has passed this version of a stream, now. A parked stream counts as not passed."""

@@ -72,6 +72,21 @@ async def test_updates_and_deletions_are_the_authors_alone_and_time_travel_sees_
         assert names == ["comment.created", "comment.updated", "comment.deleted"]
 
 
+async def test_whatever_was_read_with_a_token_comes_from_the_cache_the_next_time(live: Live) -> None:
+    picture = fresh("p")
+    async with live.client() as client:
+        made = await client.post(f"/pictures/{picture}/comments", json={"text": "one"}, headers={"Prefer": "wait=10"})
+        path = made.headers["Location"]
+        gone = await client.delete(path, headers={"Prefer": "wait=10"})
+        other, _ = await create(client)
+        after = {"after": gone.json()["token"], "wait": "10"}
+        for read in (f"/pictures/{picture}", f"/pictures/{picture}/comments", other):
+            async with asyncio.timeout(5):  # the cache is refreshed a moment after PostgreSQL
+                while (answer := await client.get(read, params=after)).headers["Headrace-Source"] != "cache":
+                    assert answer.status_code == 200
+        assert (await client.get(f"/pictures/{picture}", params=after)).json()["comment_count"] == 0
+
+
 async def test_a_repeat_of_what_left_no_event_is_answered_as_the_first_was(live: Live) -> None:
     """Though the state it was decided on is long gone."""
     wait = {"Prefer": "wait=10", "Headrace-Actor": "ada"}
