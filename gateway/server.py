@@ -15,6 +15,8 @@ from runtime.errors import ConfigurationError
 
 OWN_FILES: Final = 256
 """Descriptors kept for everything but callers."""
+KEEP_ALIVE_SECONDS: Final = 75
+"""Of an idle connection: longer than a load balancer or a client keeps its own (60 s), so that no request meets a closing one."""
 ANSWER_SECONDS: Final = 15
 """For answers under way when the process is told to stop; part of the 25 s that all of it may take."""
 
@@ -43,6 +45,7 @@ async def serving(
         lifespan="off",
         log_config=None,
         access_log=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         server_header=False,
         date_header=False,
         proxy_headers=False,

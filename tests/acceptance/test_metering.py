@@ -81,9 +81,10 @@ async def metered(aws_url: str, tmp_path_factory: pytest.TempPathFactory) -> Asy
 async def until_there(send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
     """The answer; a 503 is asked again, as callers do."""
     async with asyncio.timeout(60):
-        while (answer := await send()).status_code == 503:
-            pass
-    return answer
+        while True:
+            with suppress(httpx.TransportError):  # a connection that ended idle: asked again under the same key
+                if (answer := await send()).status_code != 503:
+                    return answer
 
 
 async def post(client: httpx.AsyncClient, number: int) -> None:

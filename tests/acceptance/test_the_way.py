@@ -78,7 +78,9 @@ async def test_whatever_was_read_with_a_token_comes_from_the_cache_the_next_time
         made = await client.post(f"/pictures/{picture}/comments", json={"text": "one"}, headers={"Prefer": "wait=10"})
         path = made.headers["Location"]
         gone = await client.delete(path, headers={"Prefer": "wait=10"})
-        other, _ = await create(client)
+        other, receipt = await create(client)
+        seen = await client.get(other, params={"after": receipt["token"], "wait": "10"})
+        assert seen.status_code == 200
         after = {"after": gone.json()["token"], "wait": "10"}
         for read in (f"/pictures/{picture}", f"/pictures/{picture}/comments", other):
             async with asyncio.timeout(5):  # the cache is refreshed a moment after PostgreSQL
