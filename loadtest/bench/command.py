@@ -14,7 +14,10 @@ import msgspec
 from headrace.errors import WrongUse
 from headrace.local import state
 from headrace.up import decide
+from loadtest.bench.ceilings import measure_ceilings
 from loadtest.bench.grounds import grounds
+from loadtest.bench.nearness import nearness
+from loadtest.bench.ours import NAME
 from loadtest.bench.report import Report, standing
 from loadtest.bench.rounds import take_rounds
 from loadtest.bench.subjects import NAMES, subjects
@@ -72,6 +75,7 @@ async def _bench(folder: Path, arguments: Namespace, sizes: Sizes, names: list[s
     async with grounds(folder, choice) as servers:
         taking_part = await subjects([name for name in names if name != CEILINGS], servers, folder.parent, say)
         ran = await take_rounds(taking_part, servers, sizes, arguments.rounds, say)
+        ceilings = await measure_ceilings(servers) if CEILINGS in names else {}
     return Report(
         backend=choice.name,
         versions={"headrace": version("headrace"), "python": platform.python_version()},
@@ -79,8 +83,8 @@ async def _bench(folder: Path, arguments: Namespace, sizes: Sizes, names: list[s
         sizes=sizes,
         rounds=arguments.rounds,
         subjects=[standing(each.name, each.guarantees, ran.turns, ran.faults.get(each.name)) for each in taking_part],
-        ceilings={},
-        near=[],
+        ceilings=ceilings,
+        near=nearness(ran.turns.get(NAME, []), ceilings),
     )
 
 

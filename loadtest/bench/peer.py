@@ -23,7 +23,8 @@ from loadtest.bench.job import Job, comment_id, picture_id
 from loadtest.bench.subject import Done
 from loadtest.bench.visible import Rows
 
-STOP_SECONDS: Final = 20.0
+STOP_SECONDS: Final = 3.0
+"""A worker that waits for the end of its long poll is not waited for: what it had is acknowledged."""
 SETUP_SECONDS: Final = 60.0
 SUBMIT_SECONDS: Final = 300.0
 

@@ -25,10 +25,10 @@ class Counting:
         self.calls: Counter[str] = Counter()
 
 
-class _Server(asyncio.Protocol):
+class Server(asyncio.Protocol):
     """The side of AWS."""
 
-    def __init__(self, client: "_Client") -> None:
+    def __init__(self, client: "Client") -> None:
         self._client = client
         self.transport: asyncio.Transport | None = None
 
@@ -42,13 +42,13 @@ class _Server(asyncio.Protocol):
         self._client.close()
 
 
-class _Client(asyncio.Protocol):
+class Client(asyncio.Protocol):
     """The side of whoever asks. What comes before the way to AWS is open waits here."""
 
     def __init__(self, counting: Counting, host: str, port: int) -> None:
         self._counting, self._address = counting, (host, port)
         self._transport: asyncio.Transport | None = None
-        self._server: _Server | None = None
+        self._server: Server | None = None
         self._early: list[bytes] = []
         self._asking = False
 
@@ -57,7 +57,7 @@ class _Client(asyncio.Protocol):
         self._opening = asyncio.get_running_loop().create_task(self._open())
 
     async def _open(self) -> None:
-        server = _Server(self)
+        server = Server(self)
         try:
             await asyncio.get_running_loop().create_connection(lambda: server, *self._address)
         except OSError:
@@ -130,7 +130,7 @@ async def main(listen: int, control: int, host: str, port: int) -> None:
 
     loop = asyncio.get_running_loop()
     told = await asyncio.start_server(tell, HOST, control)
-    passed = await loop.create_server(lambda: _Client(counting, host, port), HOST, listen, backlog=1024)
+    passed = await loop.create_server(lambda: Client(counting, host, port), HOST, listen, backlog=1024)
     async with told, passed:
         await passed.serve_forever()
 

@@ -58,15 +58,18 @@ _CELERY_WORDS: Final = (
     "--pool",
     "threads",
     "--concurrency",
-    "16",
+    "8",
     "--loglevel",
     "WARNING",
+    "--without-gossip",
+    "--without-mingle",
+    "--without-heartbeat",
 )
 _CELERY: Final = Spec(
     "celery on SQS",
     "celerysqs",
     16,
-    (("worker", (*_CELERY_WORDS, "--without-gossip", "--without-mingle", "--without-heartbeat")),),
+    (("worker", (*_CELERY_WORDS, "-n", "one@%h")), ("worker", (*_CELERY_WORDS, "-n", "two@%h"))),
     _QUEUE,
     library=True,
 )
@@ -74,7 +77,7 @@ _TASKIQ_WORDS: Final = ("-m", "taskiq", "worker", "taskiqsqs.tasks:broker", "--w
 _TASKIQ: Final = Spec(
     "taskiq on SQS",
     "taskiqsqs",
-    64,
+    32,
     (("worker", (*_TASKIQ_WORDS, "--max-async-tasks", "100", "--max-prefetch", "20", "--log-level", "WARNING")),),
     _QUEUE,
     library=True,

@@ -11,7 +11,7 @@ from tables import COLUMNS
 
 ENDPOINT = urlsplit(os.environ["AWS_ENDPOINT_URL"])
 QUEUE = os.environ["PEER_RUN"]
-THREADS = 16
+THREADS = int(os.environ.get("PEER_THREADS", "16"))
 
 app = Celery("comments", broker=f"sqs://test:test@{ENDPOINT.hostname}:{ENDPOINT.port}")
 app.conf.update(

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 from percall.names import COMMANDS, TABLE, client, queue_url, run
 
-RECEIVES_AT_ONCE = 6
+RECEIVES_AT_ONCE = int(os.environ.get("PEER_RECEIVES", "6"))
 ACKS = os.environ.get("PEER_ACKS")
 
 

@@ -9,7 +9,7 @@ from eventsourcing.domain import Aggregate, event
 from eventsourcing.persistence import IntegrityError
 
 PARTS = urlsplit(os.environ["PEER_DATABASE_URL"])
-THREADS = 8
+THREADS = int(os.environ.get("PEER_THREADS", "8"))
 ENVIRONMENT = {
     "PERSISTENCE_MODULE": "eventsourcing.postgres",
     "POSTGRES_DBNAME": PARTS.path[1:],

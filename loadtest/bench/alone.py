@@ -1,0 +1,229 @@
+"""What a client of each server costs when it does nothing else. `python -m loadtest.bench.alone ITEMS`; one JSON line.
+
+A stack of its own (HEADRACE_STACK) is provisioned for it, so that the append is the one such a stack settled on.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import asyncpg
+import msgspec
+import redis.asyncio
+import uvloop
+from msgspec import Raw
+
+from events.append_calls import append_call
+from events.envelope import Command, Commit
+from events.ids import CommandId, Fingerprint, Partition, StreamId, Version
+from events.parcel import encode_command, encode_commit, pack_commands, pack_commits
+from events.store import Appended
+from headrace.provision import provision
+from loadtest.bench.ceilings import Ceiling
+from loadtest.bench.job import TEXT
+from runtime.aws import open_aws
+from runtime.errors import Fatal
+from runtime.settings import Settings, load
+from runtime.stack import Stack
+from runtime.times import Micros
+
+PARCEL: Final = 30
+"""Commands, or commits, of one parcel: what 16 partitions gather at 2,000 a second in 250 ms."""
+MESSAGES: Final = 10
+CALLS_AT_ONCE: Final = 4
+BULK: Final = 500
+"""Rows of one insert, keys of one pipeline."""
+EMPTY_PAGES: Final = 50
+"""Of a stream, one after the other: all has been read."""
+_GROUPS: Final = 8
+
+
+class Unmeasured(Fatal):
+    """A call did not do what it was measured for."""
+
+
+async def measured(does: str, items: int, work: Callable[[], Awaitable[None]]) -> Ceiling:
+    """Of work that is `items` items."""
+    cpu, began = time.process_time(), time.monotonic()
+    await work()
+    took, spent = time.monotonic() - began, time.process_time() - cpu
+    return Ceiling(does, items / took, spent / items * 1e6)
+
+
+async def at_once(calls: Sequence[Callable[[], Awaitable[Any]]]) -> list[Any]:
+    """All of them, a few at a time; their answers in order."""
+    free = asyncio.Semaphore(CALLS_AT_ONCE)
+
+    async def one(call: Callable[[], Awaitable[Any]]) -> Any:
+        async with free:
+            return await call()
+
+    return list(await asyncio.gather(*(one(call) for call in calls)))
+
+
+async def main(items: int) -> None:
+    """All of them, one after the other."""
+    settings = load()
+    stack = await provision(settings)
+    found = {
+        **await appending(settings, stack, items),
+        **await queueing(settings, stack, items),
+        **await publishing(settings, stack, items),
+        **await remembering(settings, items * 5),
+        "insert": await inserting(settings, items * 5),
+    }
+    print(msgspec.json.encode(found).decode(), flush=True)
+
+
+async def appending(settings: Settings, stack: Stack, items: int) -> dict[str, Ceiling]:
+    """The event store's append, and reading it back from the stream."""
+    commits = [_commit(number) for number in range(items)]
+    async with open_aws(settings) as aws:
+        dynamodb, streams = await aws.dynamodb_appending(), await aws.streams()
+        call = append_call(stack.append, dynamodb, f"{settings.stack}-events")
+        calls = [lambda part=part: call(part) for part in _parts(commits, call.most)]
+
+        async def append() -> None:
+            if any(answer is not Appended.YES for answers in await at_once(calls) for answer in answers):
+                raise Unmeasured("an append was not taken")
+
+        appended = await measured(f"conditional append, {stack.append} a call", items, append)
+        arn = (await dynamodb.describe_table(TableName=f"{settings.stack}-events"))["Table"]["LatestStreamArn"]
+        read = await measured("stream records, 1,000 a call", items, lambda: _read_stream(streams, arn, items))
+    return {"append": appended, "stream": read}
+
+
+async def _read_stream(streams: Any, arn: str, items: int) -> None:
+    """Every shard from its beginning until all items were seen."""
+    shards = (await streams.describe_stream(StreamArn=arn))["StreamDescription"]["Shards"]
+    seen = 0
+    for shard in shards:
+        where = {"StreamArn": arn, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+        iterator, empty = (await streams.get_shard_iterator(**where))["ShardIterator"], 0
+        while iterator and seen < items and empty < EMPTY_PAGES:
+            page = await streams.get_records(ShardIterator=iterator, Limit=1000)
+            seen, iterator = seen + len(page["Records"]), page.get("NextShardIterator")
+            empty = 0 if page["Records"] else empty + 1
+    if seen < items:
+        raise Unmeasured(f"the stream showed {seen} of {items} items")
+
+
+async def queueing(settings: Settings, stack: Stack, items: int) -> dict[str, Ceiling]:
+    """Parcels of commands into the queue, and out of it."""
+    bodies = [encode_command(_command(number)) for number in range(items)]
+    url = stack.queues["commands"]
+    entries = [
+        {"Id": str(n % MESSAGES), "MessageBody": pack_commands(Partition(n % 16), part), **_fifo(n, 16)}
+        for n, part in enumerate(_parts(bodies, PARCEL))
+    ]
+    async with open_aws(settings) as aws:
+        sqs, polling = await aws.sqs(), await aws.sqs_polling()
+        calls = [lambda part=part: sqs.send_message_batch(QueueUrl=url, Entries=part) for part in _parts(entries, MESSAGES)]
+
+        async def send() -> None:
+            await at_once(calls)
+
+        async def receive() -> None:
+            left = len(entries)
+            while left > 0:
+                found = (await polling.receive_message(QueueUrl=url, MaxNumberOfMessages=MESSAGES, WaitTimeSeconds=5)).get("Messages", [])
+                if not found:
+                    raise Unmeasured(f"the queue did not give {left} of {len(entries)} parcels")
+                receipts: Any = [{"Id": str(n), "ReceiptHandle": each["ReceiptHandle"]} for n, each in enumerate(found)]
+                await sqs.delete_message_batch(QueueUrl=url, Entries=receipts)
+                left -= len(found)
+
+        sent = await measured(f"ten parcels of {PARCEL} commands a call", items, send)
+        return {"send": sent, "receive": await measured(f"receive and delete, ten parcels of {PARCEL}", items, receive)}
+
+
+async def publishing(settings: Settings, stack: Stack, items: int) -> dict[str, Ceiling]:
+    """Parcels of commits to the topic, with the stack's own subscriptions."""
+    bodies = [encode_commit(_commit(number)) for number in range(items)]
+    entries = [
+        {"Id": str(n % MESSAGES), "Message": pack_commits(Partition(n % _GROUPS), part), **_fifo(n, _GROUPS)}
+        for n, part in enumerate(_parts(bodies, PARCEL))
+    ]
+    async with open_aws(settings) as aws:
+        sns: Any = await aws.sns()
+        calls = [
+            lambda part=part: sns.publish_batch(TopicArn=stack.topic_arn, PublishBatchRequestEntries=part)
+            for part in _parts(entries, MESSAGES)
+        ]
+
+        async def publish() -> None:
+            await at_once(calls)
+
+        return {"publish": await measured(f"ten parcels of {PARCEL} commits a call", items, publish)}
+
+
+async def remembering(settings: Settings, items: int) -> dict[str, Ceiling]:
+    """A key with an expiry each: pipelined, and by one script a call, which spares the client a command an item."""
+    client: Any = redis.asyncio.from_url(settings.redis_url)
+    script = client.register_script("for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'EX', 60) end")
+
+    async def pipeline() -> None:
+        for part in _parts(range(items), BULK):
+            async with client.pipeline(transaction=False) as pipe:
+                for number in part:
+                    pipe.set(f"ceilings:{number}", "pending", ex=60)
+                await pipe.execute()
+
+    async def scripted() -> None:
+        for part in _parts(range(items), BULK):
+            await script(keys=[f"ceilings:{number}" for number in part], args=["pending"])
+
+    try:
+        return {
+            "pipeline": await measured(f"SET with expiry, {BULK} a pipeline", items, pipeline),
+            "script": await measured(f"SET with expiry, {BULK} a script call", items, scripted),
+        }
+    finally:
+        await client.aclose()
+
+
+async def inserting(settings: Settings, items: int) -> Ceiling:
+    """Rows of the size of a comment's, set-based."""
+    connection = await asyncpg.connect(settings.database_url)
+    await connection.execute("CREATE TABLE alone (comment_id text PRIMARY KEY, picture_id text, author text, text text, version bigint)")
+    insert = "INSERT INTO alone SELECT id, 'picture', 'bench', text, 1 FROM unnest($1::text[], $2::text[]) AS given (id, text)"
+
+    async def rows() -> None:
+        for part in _parts(range(items), BULK):
+            await connection.execute(insert, [f"alone-{number:06}" for number in part], [TEXT] * len(part))
+
+    try:
+        return await measured(f"{BULK} rows a statement, own transaction", items, rows)
+    finally:
+        await connection.close()
+
+
+def _fifo(number: int, groups: int) -> dict[str, str]:
+    return {"MessageGroupId": str(number % groups), "MessageDeduplicationId": f"alone-{number}"}
+
+
+def _parts(items: Sequence[Any], size: int) -> list[Any]:
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
+def _command(number: int) -> Command:
+    data = Raw(msgspec.json.encode({"picture_id": "picture-01", "text": TEXT, "comment_id": f"alone-{number:06}"}))
+    identity = CommandId(f"alone-{number:06}")
+    return Command(identity, "comment.create", _stream(number), data, Fingerprint("0" * 16), Micros(time.time_ns() // 1000), actor="bench")
+
+
+def _commit(number: int) -> Commit:
+    data = {"picture_id": "picture-01", "author": "bench", "text": TEXT}
+    event = {"name": "comment.created.v1", "data": data, "at": time.time_ns() // 1000, "actor": "bench"}
+    identity = {"command_id": f"alone-{number:06}", "fingerprint": "0" * 16}
+    return Commit(_stream(number), Version(1), Version(1), Version(0), Raw(msgspec.json.encode([{**event, **identity}])))
+
+
+def _stream(number: int) -> StreamId:
+    return StreamId(f"comment-alone-{number:06}")
+
+
+if __name__ == "__main__":
+    uvloop.run(main(int(sys.argv[1])))

@@ -1,0 +1,44 @@
+"""`headrace bench` as from a shell: every peer runs, the ceilings are measured, and the JSON has it all."""
+
+import asyncio
+import json
+import os
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+from loadtest.bench.subjects import NAMES
+
+AWS = os.environ.get("AWS", "ministack")
+SECONDS = 170 if AWS == "ministack" else 600
+
+
+async def test_one_round_of_everything(tmp_path: Path) -> None:
+    words = ("bench", "--rounds", "1", "--commands", "200", "--aws", AWS, "--state", str(tmp_path / "state"), "--json", "-")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "headrace", *words, stdout=PIPE, stderr=PIPE)
+    try:
+        async with asyncio.timeout(SECONDS):
+            said, table = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, table.decode()
+    report = json.loads(said)
+    assert report["backend"].startswith(AWS)
+    assert [each["name"] for each in report["subjects"]] == list(NAMES)
+    for each in report["subjects"]:
+        assert each["fault"] is None
+        assert len(each["turns"]) == 1
+        figures = each["figures"]
+        assert all(figures[name]["median"] > 0 for name in ("per_s", "cpu_ms", "burst_p50_ms", "paced_p50_ms", "paced_p99_ms"))
+        assert figures["paced_p50_ms"]["median"] <= figures["paced_p99_ms"]["median"]
+        assert f"\n{each['name']} " in table.decode()
+    by_name = {each["name"]: each["figures"] for each in report["subjects"]}
+    assert by_name["headrace"]["requests"]["median"] < 1000
+    assert by_name["per-call"]["requests"]["median"] > 6000
+    assert by_name["pyeventsourcing"]["requests"]["median"] == 0
+    assert {"decode", "append", "stream", "send", "receive", "publish", "pipeline", "script", "insert"} == set(report["ceilings"])
+    assert all(each["per_s"] > 0 and each["cpu_us"] > 0 for each in report["ceilings"].values())
+    assert len(report["near"]) == 5
+    assert all(0 < each["percent"] <= 150 for each in report["near"])
