@@ -4,8 +4,11 @@ Open loop: every request has the moment it is due, fixed beforehand; its latency
 """
 
 import asyncio
+import gc
+import os
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +27,8 @@ BATCH_SECONDS: Final = 0.05
 """What is due within so long travels in one request of the batch route."""
 NAP_SECONDS: Final = 0.001
 WARM: Final = 32
+FIRST: Final = -10
+"""Nice value."""
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -124,5 +129,14 @@ async def serve() -> None:
     connections.close()
 
 
+def come_first() -> None:
+    """The clock of a load must not wait for what it measures: where the system lets us, we are served before the stack."""
+    with suppress(PermissionError):
+        os.setpriority(os.PRIO_PROCESS, 0, FIRST)
+    gc.freeze()
+    gc.set_threshold(50_000)
+
+
 if __name__ == "__main__":
+    come_first()
     uvloop.run(serve())

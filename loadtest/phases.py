@@ -1,11 +1,15 @@
 """What the orchestrator and its generators say to each other: JSON lines on a generator's stdin and stdout."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
 from loadtest.script import Shape
+
+VOID_SHARE: Final = 0.01
+"""A run in which the generator itself was late with more of its posts measured the generator."""
 
 
 class Plan(Struct, frozen=True):
@@ -77,6 +81,12 @@ class Done(Struct):
     """Reads that answered with less than the token they were held to (I8), and answers that were none."""
     latency: dict[str, str] = msgspec.field(default_factory=dict)
     """`accepted`, `applied`, `visible`, `read`: encoded histograms of microseconds."""
+
+
+def late_share(*phases: Sequence[Done]) -> float:
+    """Of the requests that were due, those that left late by the generator's own fault."""
+    done = [each for phase in phases for each in phase]
+    return sum(each.late for each in done) / max(1, sum(each.due for each in done))
 
 
 class Said(Struct, frozen=True):

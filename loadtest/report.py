@@ -12,7 +12,6 @@ from msgspec import Struct, field
 from headrace.audit.findings import Findings
 
 LIBRARIES: Final = ("headrace", "aiobotocore", "msgspec", "redis", "sqlalchemy", "asyncpg", "uvicorn", "uvloop")
-VOID_SHARE: Final = 0.01
 
 
 class Window(Struct):

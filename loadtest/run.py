@@ -23,9 +23,9 @@ from headrace.local import state
 from headrace.local.environment import merged
 from headrace.metering import Reading
 from loadtest.fleet import Fleet, open_fleet
-from loadtest.knee import BURST_IN_FLIGHT, BURST_SECONDS, SEARCH_SECONDS, TRIAL_SECONDS, Search, growing
+from loadtest.knee import BURST_IN_FLIGHT, BURST_SECONDS, DOWN, SEARCH_SECONDS, TRIAL_SECONDS, Search, growing
 from loadtest.live import Live
-from loadtest.phases import Done, Phase, Plan, Tick
+from loadtest.phases import VOID_SHARE, Done, Phase, Plan, Tick, late_share
 from loadtest.script import Shape
 from loadtest.series import Series
 from loadtest.verify import Asking, History, Verdict, Window, read_journal, verify
@@ -38,6 +38,8 @@ SETTLE_SECONDS: Final = 30.0
 A_PROCESS: Final = 3000.0
 """Commands a second that one generator process makes without being late, with room."""
 MOST_PROCESSES: Final = 8
+AGAIN: Final = 2
+"""How often the knee is measured anew, a little lower, because the generator was late."""
 SAMPLED, SAMPLED_MOST, SAMPLES = 50, 10, 400
 """One command in fifty is waited for and read back; in short runs more, for so many samples, but never more than one in ten."""
 Say = Callable[[str], None]
@@ -91,6 +93,16 @@ class _Ground(NamedTuple):
     journals: Path
 
 
+class _Measured(NamedTuple):
+    """Phases at `rates`, and the meters around them. `projected_at` None: the projectors did not catch up."""
+
+    rates: list[float]
+    phases: list[list[Done]]
+    before: Reading
+    after: Reading
+    projected_at: float | None
+
+
 class _Loading:
     """The steps of `run`, and what they share."""
 
@@ -109,16 +121,17 @@ class _Loading:
             fleet = await opened.enter_async_context(open_fleet(plans, self._tick))
             watching = asyncio.create_task(self._watch.run())
             try:
-                rates, phases, before, after, projected_at = await self._measure(fleet)
+                measured = await self._measure(fleet)
             finally:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)
             await fleet.end()
         self._tell("checking every command against the event store")
-        windows = [Window(place, done.first, done.last) for phase in phases for place, done in enumerate(phase)]
+        windows = [Window(place, done.first, done.last) for phase in measured.phases for place, done in enumerate(phase)]
         verdict = await self._verified(plans, windows)
         findings = await audit(self._settings, SETTLE_SECONDS)
-        done = [each for phase in phases for each in phase]
+        done = [each for phase in measured.phases for each in phase]
+        rates, _, before, after, projected_at = measured
         return Ran(self._stack.backend, rates, done, before, after, projected_at, verdict, findings, self.series, len(plans))
 
     def _plans(self) -> list[Plan]:
@@ -153,10 +166,23 @@ class _Loading:
     def _tick(self, worker: int, tick: Tick) -> None:
         self.series.tick(worker, tick)
 
-    async def _measure(self, fleet: Fleet) -> tuple[list[float], list[list[Done]], Reading, Reading, float | None]:
+    async def _measure(self, fleet: Fleet) -> _Measured:
         async with asyncio.timeout(SETTLE_SECONDS):
             await self._watch.looking.wait()
-        rates = list(self._wanted.rates) or [await self._knee(fleet)]
+        if self._wanted.rates:
+            return await self._stepped(fleet, list(self._wanted.rates))
+        rate = await self._knee(fleet)
+        for _ in range(AGAIN):
+            measured = await self._stepped(fleet, [rate])
+            if late_share(*measured.phases) <= VOID_SHARE:
+                break
+            rate = round(rate * DOWN, 1)
+            self._tell(f"the generator itself was late: again at {rate:,.0f} commands/s")
+        else:
+            measured = await self._stepped(fleet, [rate])
+        return measured
+
+    async def _stepped(self, fleet: Fleet, rates: list[float]) -> _Measured:
         await self._watch.look()
         before = self._watch.readings[-1]
         self.series.begin()
@@ -167,7 +193,7 @@ class _Loading:
         projected_at = await self._watch.drained()
         after = self._watch.readings[-1]
         self.series.end()
-        return rates, phases, before, after, projected_at
+        return _Measured(rates, phases, before, after, projected_at)
 
     async def _knee(self, fleet: Fleet) -> float:
         """The highest rate at which no backlog grows."""
@@ -191,6 +217,8 @@ class _Loading:
         began, ended = min(each.began for each in done), max(each.ended for each in done)
         looks = [look.backlogs(began) for look in self._watch.looks[seen:] if began <= look.at <= ended]
         behind = growing(looks, rate)
+        if late_share(done) > VOID_SHARE:
+            behind.append("the generator")
         self._tell(f"  {rate:,.0f}/s " + (f"is too much for {', '.join(behind)}" if behind else "holds"))
         return not behind
 

@@ -4,7 +4,8 @@ from headrace.costs.billing import bill
 from headrace.costs.prices import load_prices
 from headrace.metering import spent
 from loadtest.histograms import figures, merged
-from loadtest.report import VOID_SHARE, GeneratorReport, Report, Window, machine, versions
+from loadtest.phases import VOID_SHARE, late_share
+from loadtest.report import GeneratorReport, Report, Window, machine, versions
 from loadtest.run import Ran, Wanted
 
 
@@ -65,8 +66,8 @@ def _window(ran: Ran) -> Window:
 
 
 def _generator(ran: Ran, accepted: int) -> GeneratorReport:
-    cpu, due = sum(each.cpu_ms for each in ran.done), sum(each.due for each in ran.done)
-    late = sum(each.late for each in ran.done) / max(1, due)
+    cpu = sum(each.cpu_ms for each in ran.done)
+    late = late_share(ran.done)
     asked = sum(each.posted + each.unanswered + each.reads for each in ran.done)
     seconds = max(each.ended for each in ran.done) - min(each.began for each in ran.done)
     return GeneratorReport(

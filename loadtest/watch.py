@@ -77,8 +77,10 @@ class Watch:
         urls = {part.role: part.url for part in parts if part.pid is not None}
         if self._http is None:
             raise RuntimeError("run first")
+        began = time.time()
         reading, seen = await asyncio.gather(read_meters(self._http, parts), gauges(urls))
-        look = _look(reading, lags(time.time(), seen), self._queues)
+        now = time.time()
+        look = _look((began + now) / 2, reading, lags(now, seen), self._queues)
         self.looks.append(look)
         self.readings.append(reading)
         self._seen(look)
@@ -116,11 +118,11 @@ class Watch:
         return stack.parts if stack else ()
 
 
-def _look(reading: Reading, lag: Mapping[str, float], queues: Mapping[str, int]) -> Look:
+def _look(at: float, reading: Reading, lag: Mapping[str, float], queues: Mapping[str, int]) -> Look:
     counters = reading.counters
     commands = counters.get("commands", {})
     return Look(
-        at=time.time(),
+        at=at,
         accepted=counters.get("gateway", {}).get('headrace_commands_total{status="accepted"}', 0.0),
         decided=sum(count for name, count in commands.items() if name.startswith("headrace_commands_total{")),
         appended=commands.get('headrace_commits_total{hop="append",verdict="yes"}', 0.0),

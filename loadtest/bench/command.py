@@ -5,13 +5,14 @@ import os
 import platform
 import sys
 from argparse import ArgumentParser, Namespace
+from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
-from headrace.errors import WrongUse
+from headrace.errors import StackFailed, WrongUse
 from headrace.local import state
 from headrace.up import decide
 from loadtest.bench.ceilings import measure_ceilings
@@ -20,9 +21,10 @@ from loadtest.bench.nearness import nearness
 from loadtest.bench.ours import NAME
 from loadtest.bench.report import Report, standing
 from loadtest.bench.rounds import take_rounds
-from loadtest.bench.subjects import NAMES, subjects
+from loadtest.bench.subjects import NAMES, subjects, versions
 from loadtest.bench.tables import render
 from loadtest.bench.turns import Sizes
+from runtime.lifecycle import stop_on_signals, unless_stopped
 
 WARM: Final = 60
 PACED_SECONDS: Final = 5
@@ -47,7 +49,7 @@ def main(arguments: Namespace) -> int:
         raise WrongUse("CPU is measured by /proc, which only Linux has")
     folder = state.folder_of(arguments.state) / "bench"
     with state.owned(folder):
-        report = asyncio.run(_bench(folder / "servers", arguments, sizes, names))
+        report = asyncio.run(_until_stopped(_bench(folder / "servers", arguments, sizes, names)))
     to_stdout = arguments.json == "-"
     print(render(report), file=sys.stderr if to_stdout else sys.stdout, flush=True)
     if to_stdout:
@@ -70,6 +72,15 @@ def _asked(only: str | None) -> list[str]:
     return [name for name in (*NAMES, CEILINGS) if name in asked]
 
 
+async def _until_stopped(work: Coroutine[Any, Any, Report]) -> Report:
+    """Ctrl-C and SIGTERM take everything down. Raises StackFailed then."""
+    async with stop_on_signals() as stop:
+        report = await unless_stopped(stop, work)
+    if report is None:
+        raise StackFailed("interrupted before the end")
+    return report
+
+
 async def _bench(folder: Path, arguments: Namespace, sizes: Sizes, names: list[str]) -> Report:
     choice = await decide(arguments.aws, folder.parent)
     async with grounds(folder, choice) as servers:
@@ -78,7 +89,7 @@ async def _bench(folder: Path, arguments: Namespace, sizes: Sizes, names: list[s
         ceilings = await measure_ceilings(servers) if CEILINGS in names else {}
     return Report(
         backend=choice.name,
-        versions={"headrace": version("headrace"), "python": platform.python_version()},
+        versions={"headrace": version("headrace"), "python": platform.python_version(), **versions()},
         machine={"cpus": str(os.cpu_count()), "system": platform.platform(), "processor": platform.machine()},
         sizes=sizes,
         rounds=arguments.rounds,

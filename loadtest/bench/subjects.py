@@ -12,7 +12,8 @@ from loadtest.bench.ours import NAME, Headrace
 from loadtest.bench.peer import Peer, Spec
 from loadtest.bench.subject import Subject
 
-_BASE: Final = getattr(sys, "_base_executable", sys.executable)
+_BASE: Final = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
+"""By its real path: its names (python, python3) come and go with how we were called, and each would be another environment."""
 _LOCK: Final = Path(__file__).parents[1] / "peers" / "requirements.lock"
 _PER_CALL: Final = {
     "durable before ack": "yes: SQS has it",
@@ -90,9 +91,15 @@ async def subjects(names: Sequence[str], grounds: Grounds, state: Path, say: Say
     """Of these names; what their libraries need is installed if it is not there. Raises StackFailed."""
     python = sys.executable
     if any(name in SPECS and SPECS[name].library for name in names):
-        python = str(python_of(await installed(Recipe("peers", Path(_BASE), _LOCK), state, say)))
+        python = str(python_of(await installed(Recipe("peers", _BASE, _LOCK), state, say)))
     return [Headrace(grounds) if name == NAME else _peer(SPECS[name], python, grounds) for name in names]
 
 
 def _peer(spec: Spec, python: str, grounds: Grounds) -> Peer:
     return Peer(replace(spec, python=python) if spec.library else spec, grounds)
+
+
+def versions() -> dict[str, str]:
+    """Of the peers' libraries, as locked."""
+    found = dict(line.split(" ")[0].split("==") for line in _LOCK.read_text().splitlines() if line[:1].isalpha())
+    return {name: found[name] for name in ("celery", "eventsourcing", "kombu", "psycopg", "taskiq", "taskiq-aio-sqs")}

@@ -31,15 +31,16 @@ def render(report: Report) -> str:
         f"{sizes.commands:,} commands a round, {report.rounds} rounds, interleaved; median (least-most)",
         f"on {report.backend}, {report.machine['cpus']} CPUs; p50 and p99 from submission to the row, at {sizes.rate:g} commands/s",
     )
-    blocks = [
-        "\n".join(what),
-        _table(["", *_COLUMNS], [[each.name, *(_shown(each.figures[key]) for key in _COLUMNS.values())] for each in ran]),
-    ]
+    blocks = ["\n".join(what)]
+    if ran:
+        rows = [[each.name, *(_shown(each.figures[key]) for key in _COLUMNS.values())] for each in ran]
+        blocks.append(_table(["", *_COLUMNS], rows))
     others = [each for each in ran if each.ratios]
     if others:
         rows = [[each.name, *(_times(each.ratios.get(key)) for key in _TIMES.values())] for each in others]
         blocks.append("times Headrace's, round by round\n" + _table(["", *_TIMES], rows))
-    blocks.append(_table(["guarantees", *GUARANTEES], [[each.name, *(each.guarantees[name] for name in GUARANTEES)] for each in ran]))
+    if ran:
+        blocks.append(_table(["guarantees", *GUARANTEES], [[each.name, *(each.guarantees[name] for name in GUARANTEES)] for each in ran]))
     blocks += _ceilings(report.ceilings, report.near)
     blocks += [f"{each.name} DID NOT RUN: {each.fault}" for each in report.subjects if each.fault]
     return "\n\n".join(blocks)

@@ -10,7 +10,7 @@ from headrace.metering import Process, Reading
 from loadtest.histograms import encoded, figures, histogram, merged, record
 from loadtest.live import line
 from loadtest.page.filling import page, plots
-from loadtest.phases import Done, Tick
+from loadtest.phases import Done, Tick, late_share
 from loadtest.run import Ran, Wanted
 from loadtest.script import Shape
 from loadtest.series import Series
@@ -128,3 +128,11 @@ def test_the_live_line() -> None:
     text = line(ran().series)
     for part in ("posted 100/s", "accepted 100/s", "in flight 7", "lag cache 0.3 s", "queues rds 2", "refused 12"):
         assert part in text
+
+
+def test_lateness_is_counted_over_all_generators_and_phases() -> None:
+    def done(late: int, due: int) -> Done:
+        return Done(0, due, BEGAN, BEGAN, late=late, due=due)
+
+    assert late_share([done(10, 100), done(0, 100)], [done(20, 200)]) == 30 / 400
+    assert late_share([done(0, 0)]) == 0.0
