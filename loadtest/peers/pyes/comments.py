@@ -20,6 +20,7 @@ ENVIRONMENT = {
     "POSTGRES_POOL_SIZE": str(THREADS),  # page "persistence", PostgreSQL module: one connection a thread
     "POSTGRES_MAX_OVERFLOW": "4",
     "POSTGRES_SINGLE_ROW_TRACKING": "y",
+    "CREATE_TABLE": "n",  # the setup's alone: two programs at once collide over the functions
 }
 
 

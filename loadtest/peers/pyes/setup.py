@@ -6,6 +6,6 @@ from pyes.view import CommentsProjection, CommentsView
 
 if __name__ == "__main__":
     with ProjectionRunner(
-        application_class=Comments, projection_class=CommentsProjection, view_class=CommentsView, env=ENVIRONMENT
+        application_class=Comments, projection_class=CommentsProjection, view_class=CommentsView, env={**ENVIRONMENT, "CREATE_TABLE": "y"}
     ) as runner:
         runner.app.notification_log.select(1, 1)
