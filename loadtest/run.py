@@ -23,7 +23,7 @@ from headrace.local import state
 from headrace.local.environment import merged
 from headrace.metering import Reading
 from loadtest.fleet import Fleet, open_fleet
-from loadtest.knee import BURST_IN_FLIGHT, BURST_SECONDS, DOWN, SEARCH_SECONDS, TRIAL_SECONDS, Search, growing
+from loadtest.knee import BURST_IN_FLIGHT, BURST_SECONDS, DOWN, SEARCH_SECONDS, START, TRIAL_SECONDS, Search, growing
 from loadtest.live import Live
 from loadtest.phases import VOID_SHARE, Done, Phase, Plan, Tick, late_share
 from loadtest.script import Shape
@@ -38,8 +38,8 @@ SETTLE_SECONDS: Final = 30.0
 A_PROCESS: Final = 3000.0
 """Commands a second that one generator process makes without being late, with room."""
 MOST_PROCESSES: Final = 8
-AGAIN: Final = 2
-"""How often the knee is measured anew, a little lower, because the generator was late."""
+AGAIN: Final = 3
+"""How often the knee is measured anew, lower, because the generator was late or a backlog grew after all."""
 SAMPLED, SAMPLED_MOST, SAMPLES = 50, 10, 400
 """One command in fifty is waited for and read back; in short runs more, for so many samples, but never more than one in ten."""
 Say = Callable[[str], None]
@@ -172,15 +172,30 @@ class _Loading:
         if self._wanted.rates:
             return await self._stepped(fleet, list(self._wanted.rates))
         rate = await self._knee(fleet)
+        measured = await self._stepped(fleet, [rate])
         for _ in range(AGAIN):
-            measured = await self._stepped(fleet, [rate])
-            if late_share(*measured.phases) <= VOID_SHARE:
+            lower = self._lower(measured, rate)
+            if lower is None:
                 break
-            rate = round(rate * DOWN, 1)
-            self._tell(f"the generator itself was late: again at {rate:,.0f} commands/s")
-        else:
+            why, rate = lower
+            self._tell(f"{why}: again at {rate:,.0f} commands/s")
             measured = await self._stepped(fleet, [rate])
         return measured
+
+    def _lower(self, measured: _Measured, rate: float) -> tuple[str, float] | None:
+        """Why the measurement was not one at the knee, and the rate to measure at instead; None when it was.
+
+        Trials are short. What held for seconds may not hold for minutes: then the rate at which all of it came through is nearer.
+        """
+        if late_share(*measured.phases) > VOID_SHARE:
+            return "the generator itself was late", round(rate * DOWN, 1)
+        done = measured.phases[0]
+        began, ended = min(each.began for each in done), max(each.ended for each in done)
+        behind = growing([look.backlogs(began) for look in self._watch.looks if began <= look.at <= ended], rate)
+        if not behind or measured.projected_at is None:
+            return None
+        through = sum(each.accepted for each in done) / (measured.projected_at - began)
+        return f"the backlog before {', '.join(behind)} grew", round(START * min(rate, through), 1)
 
     async def _stepped(self, fleet: Fleet, rates: list[float]) -> _Measured:
         await self._watch.look()

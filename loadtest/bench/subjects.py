@@ -7,13 +7,17 @@ from pathlib import Path
 from typing import Final
 
 from headrace.local.backend_home import Recipe, Say, installed, python_of
+from loadtest.bench.batches import BatchCaller
+from loadtest.bench.caller import Caller
 from loadtest.bench.grounds import Grounds
 from loadtest.bench.ours import NAME, Headrace
 from loadtest.bench.peer import Peer, Spec
 from loadtest.bench.subject import Subject
+from loadtest.bench.write_side import BATCHED, SINGLE, WriteSide
 
 _BASE: Final = Path(getattr(sys, "_base_executable", sys.executable)).resolve()
 """By its real path: its names (python, python3) come and go with how we were called, and each would be another environment."""
+BATCH_IN_FLIGHT: Final = 2000
 _LOCK: Final = Path(__file__).parents[1] / "peers" / "requirements.lock"
 _PER_CALL: Final = {
     "durable before ack": "yes: SQS has it",
@@ -84,7 +88,7 @@ _TASKIQ: Final = Spec(
     library=True,
 )
 SPECS: Final[Mapping[str, Spec]] = {spec.name: spec for spec in (PER_CALL, PER_CALL_WRITE, _ES, _CELERY, _TASKIQ)}
-NAMES: Final = (NAME, *SPECS)
+NAMES: Final = (NAME, SINGLE, BATCHED, *SPECS)
 
 
 async def subjects(names: Sequence[str], grounds: Grounds, state: Path, say: Say) -> list[Subject]:
@@ -92,10 +96,17 @@ async def subjects(names: Sequence[str], grounds: Grounds, state: Path, say: Say
     python = sys.executable
     if any(name in SPECS and SPECS[name].library for name in names):
         python = str(python_of(await installed(Recipe("peers", _BASE, _LOCK), state, say)))
-    return [Headrace(grounds) if name == NAME else _peer(SPECS[name], python, grounds) for name in names]
+    return [_subject(name, python, grounds) for name in names]
 
 
-def _peer(spec: Spec, python: str, grounds: Grounds) -> Peer:
+def _subject(name: str, python: str, grounds: Grounds) -> Subject:
+    if name == NAME:
+        return Headrace(grounds)
+    if name == SINGLE:
+        return WriteSide(name, grounds, Caller, Headrace.in_flight)
+    if name == BATCHED:
+        return WriteSide(name, grounds, BatchCaller, BATCH_IN_FLIGHT)
+    spec = SPECS[name]
     return Peer(replace(spec, python=python) if spec.library else spec, grounds)
 
 

@@ -6,9 +6,10 @@ from typing import Final
 from loadtest.bench.ceilings import Ceiling
 from loadtest.bench.nearness import Near
 from loadtest.bench.ours import NAME
-from loadtest.bench.report import Report
-from loadtest.bench.statistics import Spread
+from loadtest.bench.report import FIGURES, Report, Standing, with_partiql
+from loadtest.bench.statistics import Spread, over, ratio
 from loadtest.bench.subject import GUARANTEES
+from loadtest.bench.write_side import BATCHED, SINGLE
 
 _COLUMNS: Final = {
     "commands/s": "per_s",
@@ -20,6 +21,7 @@ _COLUMNS: Final = {
     "burst p99": "burst_p99_ms",
     "servers' CPU": "servers_ms",
 }
+PER_CALL_WRITE: Final = "per-call write"
 _TIMES: Final = {"throughput": "per_s", "CPU": "cpu_ms", "requests": "requests", "p50": "paced_p50_ms", "p99": "paced_p99_ms"}
 
 
@@ -41,9 +43,28 @@ def render(report: Report) -> str:
         blocks.append("times Headrace's, round by round\n" + _table(["", *_TIMES], rows))
     if ran:
         blocks.append(_table(["guarantees", *GUARANTEES], [[each.name, *(each.guarantees[name] for name in GUARANTEES)] for each in ran]))
+    blocks += _write_side(ran, report.ceilings)
     blocks += _ceilings(report.ceilings, report.near)
     blocks += [f"{each.name} DID NOT RUN: {each.fault}" for each in report.subjects if each.fault]
     return "\n\n".join(blocks)
+
+
+def _write_side(ran: Sequence[Standing], ceilings: dict[str, Ceiling]) -> Iterable[str]:
+    """Post to durable append, the read side stopped: beside the one-call-per-command way, and beside the append call alone."""
+    turns = {each.name: each.turns for each in ran}
+    peer, append = turns.get(PER_CALL_WRITE, ()), ceilings.get("append")
+    rows = []
+    for name in (SINGLE, BATCHED):
+        own = turns.get(name)
+        if not own:
+            continue
+        faster, spent = (ratio(own, peer, figure) for figure in (FIGURES["per_s"], FIGURES["cpu_ms"]))
+        reached = over(own, lambda turn: 100 * turn.per_s / append.per_s) if append else None
+        needed = over(own, with_partiql)
+        rows.append([name, _times(faster), _times(spent), f"{_shown(reached)} %" if reached else "-", _shown(needed)])
+    if rows:
+        head = ["write side", f"throughput, times {PER_CALL_WRITE}", "CPU, times", "of the append alone", "requests with PartiQL x25"]
+        yield _table(head, rows)
 
 
 def _ceilings(ceilings: dict[str, Ceiling], near: Sequence[Near]) -> Iterable[str]:

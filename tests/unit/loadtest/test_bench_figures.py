@@ -1,11 +1,12 @@
 """Medians, spreads, ratios, nearness and the printed tables of `headrace bench`."""
 
 import pytest
+from msgspec import structs
 
 from loadtest.bench.ceilings import Ceiling
 from loadtest.bench.nearness import MADE_OF, nearness
 from loadtest.bench.ours import NAME, Headrace
-from loadtest.bench.report import FIGURES, Report, standing
+from loadtest.bench.report import FIGURES, Report, standing, with_partiql
 from loadtest.bench.statistics import Spread, over, ratio, spread
 from loadtest.bench.subject import GUARANTEES
 from loadtest.bench.subjects import NAMES, SPECS
@@ -46,6 +47,11 @@ def test_there_is_no_ratio_to_nothing() -> None:
 
 def test_servers_cpu_is_summed_over_servers() -> None:
     assert FIGURES["servers_ms"](turn()) == 1.5
+
+
+def test_with_partiql_a_call_holds_25_commits() -> None:
+    run = structs.replace(turn(requests=34.0), calls={"dynamodb.TransactWriteItems": 10.0, "sqs.SendMessageBatch": 24.0})
+    assert with_partiql(run) == 34.0 - 10.0 + 40.0
 
 
 def test_a_hop_is_as_near_as_its_calls_are_of_its_cpu() -> None:
