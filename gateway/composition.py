@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from events.domain import Registry
 from events.store import EventStore
@@ -23,6 +23,7 @@ from gateway.posting import Poster
 from gateway.preparing import Preparer
 from gateway.routing import Route
 from gateway.sender import Sender
+from readmodel.heads import Heads
 from runtime.health import Check
 from runtime.times import now
 
@@ -40,6 +41,7 @@ class Ports:
     projected: Projected
     checks: dict[str, Check]
     partitions: int
+    heads: Heads = field(default_factory=Heads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ async def running(ports: Ports) -> AsyncIterator[Gateway]:
     """A gateway on these ports; its tasks end when this is left."""
     sender = Sender(ports.queue, ports.partitions, ports.memory.mark)
     claims = Combiner(ports.memory.claim)
-    outcomes = Outcomes(ports.notices)
+    outcomes = Outcomes(ports.notices, ports.heads.note)
     lookup = Lookup(ports.memory, ports.store, ports.registry)
     app = App(routes(ports, Poster(sender, claims, outcomes, lookup), lookup))
     async with asyncio.TaskGroup() as tasks:

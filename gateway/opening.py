@@ -10,6 +10,7 @@ from gateway.composition import Gateway, Ports, running
 from gateway.redis_memory import RedisMemory
 from gateway.subscription import RedisNotices
 from readmodel.domains import registry as registered
+from readmodel.heads import Heads
 from readmodel.reads import open_reads
 from runtime.aws import aws_errors, open_aws
 from runtime.health import Check
@@ -31,7 +32,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
         stack = await load_stack(dynamodb, settings)
         store = await open_store(aws, stack, settings)
         redis = await opened.enter_async_context(open_redis(settings))
-        reads = await opened.enter_async_context(open_reads(settings, store))
+        heads = Heads()
+        reads = await opened.enter_async_context(open_reads(settings, store, heads))
         queue_url = stack.queues["commands"]
 
         async def table() -> None:
@@ -54,6 +56,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             reads.projected,
             checks,
             stack.partitions,
+            heads,
         )
         yield await opened.enter_async_context(running(ports))
 

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from events.ids import StreamId, Version
 from events.outcome import NOTICES, Notice, Outcome
 from runtime.lifecycle import backoff
 from runtime.logs import get
@@ -64,8 +65,9 @@ class Waiter:
 class Outcomes:
     """The waiters of one gateway. `run` in a task of its own until cancelled."""
 
-    def __init__(self, notices: Notices) -> None:
-        self._notices = notices
+    def __init__(self, notices: Notices, learned: Callable[[StreamId, Version], None]) -> None:
+        """`learned` is told of every version that an outcome somebody waited for proves to be stored."""
+        self._notices, self._learned = notices, learned
         self._waiters: dict[Key, set[Waiter]] = {}
         self._looks = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._ends = float("inf")
@@ -138,6 +140,7 @@ class Outcomes:
         for waiter in self._waiters.get((notice.stream, notice.actor, notice.command_id), ()):
             if waiter.fingerprint in ("", notice.fingerprint):
                 waiter.told(notice.outcome)
+                self._learned(notice.stream, notice.outcome.version)
 
     def _stir(self) -> None:
         for waiter in self._everyone():

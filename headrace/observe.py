@@ -77,9 +77,9 @@ def lags(now: float, seen: Mapping[str, Mapping[str, float]]) -> dict[str, float
     return found
 
 
-async def gauges(listeners: Mapping[str, str]) -> dict[str, dict[str, float]]:
-    """What `lags` and `depth` need, of the roles that answer."""
-    timeout = aiohttp.ClientTimeout(total=2)
+async def gauges(listeners: Mapping[str, str], seconds: float = 2.0) -> dict[str, dict[str, float]]:
+    """What `lags` and `depth` need, of the roles that answer within so long."""
+    timeout = aiohttp.ClientTimeout(total=seconds)
     async with aiohttp.ClientSession(timeout=timeout) as http:
         found = await asyncio.gather(*(_gauges_of(http, url) for url in listeners.values()))
     return {role: gauges for role, gauges in zip(listeners, found, strict=True) if gauges is not None}

@@ -198,7 +198,7 @@ class _Loading:
         return f"the backlog before {', '.join(behind)} grew", round(START * min(rate, through), 1)
 
     async def _stepped(self, fleet: Fleet, rates: list[float]) -> _Measured:
-        await self._watch.look()
+        await self._watch.look(frame=True)
         before = self._watch.readings[-1]
         self.series.begin()
         phases = []
@@ -206,6 +206,7 @@ class _Loading:
             self._tell(f"{rate:,.0f} commands/s for {self._wanted.seconds:g} s")
             phases.append(await fleet.carry_out(Phase(rate, self._wanted.seconds)))
         projected_at = await self._watch.drained()
+        await self._watch.look(frame=True)
         after = self._watch.readings[-1]
         self.series.end()
         return _Measured(rates, phases, before, after, projected_at)

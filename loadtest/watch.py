@@ -18,6 +18,10 @@ from runtime.errors import HeadraceError
 from runtime.settings import Settings
 
 LOOK_SECONDS: Final = 0.5
+PATIENCE_SECONDS: Final = 0.5
+"""For a role's answer: one that stands still must not blur what the others did meanwhile."""
+FRAME_SECONDS: Final = 5.0
+"""The same where every count matters: before and after what is measured."""
 DEPTHS_SECONDS: Final = 3.0
 DRAINED_LOOKS: Final = 2
 STALLED_SECONDS: Final = 90.0
@@ -55,6 +59,10 @@ class Watch:
     def __init__(self, folder: Path, settings: Settings, seen: Callable[[Look], None]) -> None:
         self._folder, self._settings, self._seen = folder, settings, seen
         self._http: aiohttp.ClientSession | None = None
+        self._frame: aiohttp.ClientSession | None = None
+        self._counters: dict[str, dict[str, float]] = {}
+        """By role, as it last told: one that stands still did nothing since."""
+        self._gauges: dict[str, dict[str, float]] = {}
         self._queues: dict[str, int] = {}
         self.looking = asyncio.Event()
         """The first look was taken."""
@@ -63,24 +71,30 @@ class Watch:
 
     async def run(self) -> None:
         """Until cancelled."""
-        timeout = aiohttp.ClientTimeout(total=5)
-        async with aiohttp.ClientSession(timeout=timeout) as http, asyncio.TaskGroup() as group:
-            self._http = http
+        patient, brisk = (aiohttp.ClientTimeout(total=seconds) for seconds in (FRAME_SECONDS, PATIENCE_SECONDS))
+        async with (
+            aiohttp.ClientSession(timeout=patient) as frame,
+            aiohttp.ClientSession(timeout=brisk) as http,
+            asyncio.TaskGroup() as group,
+        ):
+            self._http, self._frame = http, frame
             group.create_task(self._depths())
             while True:
                 await self.look()
                 await asyncio.sleep(LOOK_SECONDS)
 
-    async def look(self) -> Look:
-        """One, kept."""
+    async def look(self, *, frame: bool = False) -> Look:
+        """One, kept. `frame`: every role is waited for longer."""
         parts = self._parts()
         urls = {part.role: part.url for part in parts if part.pid is not None}
-        if self._http is None:
+        http = self._frame if frame else self._http
+        if http is None:
             raise RuntimeError("run first")
         began = time.time()
-        reading, seen = await asyncio.gather(read_meters(self._http, parts), gauges(urls))
-        now = time.time()
-        look = _look((began + now) / 2, reading, lags(now, seen), self._queues)
+        reading, seen = await asyncio.gather(read_meters(http, parts), gauges(urls, FRAME_SECONDS if frame else PATIENCE_SECONDS))
+        self._counters |= {role: counts for role, counts in reading.counters.items() if counts}
+        self._gauges |= seen
+        look = _look(began, reading, (self._counters, lags(began, self._gauges)), self._queues)
         self.looks.append(look)
         self.readings.append(reading)
         self._seen(look)
@@ -118,8 +132,10 @@ class Watch:
         return stack.parts if stack else ()
 
 
-def _look(at: float, reading: Reading, lag: Mapping[str, float], queues: Mapping[str, int]) -> Look:
-    counters = reading.counters
+def _look(
+    at: float, reading: Reading, told: tuple[Mapping[str, Mapping[str, float]], Mapping[str, float]], queues: Mapping[str, int]
+) -> Look:
+    counters, lag = told
     commands = counters.get("commands", {})
     return Look(
         at=at,

@@ -12,6 +12,7 @@ from typing import Final
 from events.ids import StreamId, Version
 from events.store import EventStore
 from readmodel.errors import NotYet, ReadsUnavailable, StreamParked, TokenBeyondStore
+from readmodel.heads import Heads
 from readmodel.holds import Hold
 from readmodel.notices import Notices
 from readmodel.progress import Progress, Reached
@@ -24,8 +25,9 @@ STORE_SECONDS: Final = 3.0
 class Holding:
     """Waits on behalf of one process's reads."""
 
-    def __init__(self, tiers: Tiers, progress: Progress, notices: Notices, store: EventStore) -> None:
-        self._tiers, self._progress, self._notices, self._store = tiers, progress, notices, store
+    def __init__(self, tiers: Tiers, progress: Progress, notices: Notices, stored: tuple[EventStore, Heads]) -> None:
+        self._tiers, self._progress, self._notices = tiers, progress, notices
+        self._store, self._heads = stored
 
     async def reach(self, hold: Hold) -> None:
         """Returns when PostgreSQL shows every token; raises TokenBeyondStore, StreamParked, NotYet or ReadsUnavailable."""
@@ -60,12 +62,14 @@ class Holding:
         return behind
 
     async def _check_store(self, wanted: Mapping[StreamId, Version]) -> None:
-        """One consistent read a stream: a token that promises more than is stored will never come true."""
+        """One consistent read a stream of which so much is not known: a token that promises more than is stored will never come true."""
+        unknown = [stream for stream, version in wanted.items() if not self._heads.reach(stream, version)]
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                heads = await asyncio.gather(*map(self._store.last_version, wanted))
+                heads = await asyncio.gather(*map(self._store.last_version, unknown))
         except (Retryable, TimeoutError) as wrong:
             raise ReadsUnavailable(type(wrong).__name__) from wrong
-        for (stream, version), head in zip(wanted.items(), heads, strict=True):
-            if version > head:
+        for stream, head in zip(unknown, heads, strict=True):
+            self._heads.note(stream, head)
+            if wanted[stream] > head:
                 raise TokenBeyondStore(stream)

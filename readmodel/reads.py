@@ -29,6 +29,7 @@ from readmodel.covering import Covered
 from readmodel.database import READING, check_database, open_database
 from readmodel.domains import registry
 from readmodel.entries import Entry
+from readmodel.heads import Heads
 from readmodel.holding import Holding
 from readmodel.holds import NOTHING_HELD, Hold
 from readmodel.notices import Notices, listening
@@ -142,8 +143,8 @@ async def _newest(connection: "AsyncConnection", picture_id: str) -> tuple[int, 
 
 
 @asynccontextmanager
-async def open_reads(settings: Settings, store: EventStore) -> AsyncIterator[Reads]:
-    """Reads of the current generation. Raises DatabaseUnavailable, SchemaMismatch."""
+async def open_reads(settings: Settings, store: EventStore, heads: Heads) -> AsyncIterator[Reads]:
+    """Reads of the current generation; `heads`: what this process knows of the store. Raises DatabaseUnavailable, SchemaMismatch."""
     require(settings, "database_url", "redis_url")
     domains = registry(settings)
     async with AsyncExitStack() as stack:
@@ -156,4 +157,4 @@ async def open_reads(settings: Settings, store: EventStore) -> AsyncIterator[Rea
         stack.push_async_callback(tiers.close)
         notices = await stack.enter_async_context(listening(Notices(listener, projected_channel(settings.stack, READ_MODEL))))
         progress = Progress(domains, database.generation, shown=[PROJECTION.name])
-        yield Reads(tiers, Holding(tiers, progress, notices, store))
+        yield Reads(tiers, Holding(tiers, progress, notices, (store, heads)))

@@ -18,6 +18,7 @@ from gateway.outcomes import Outcomes
 from gateway.preparing import Prepared
 from gateway.redis_memory import RedisMemory
 from gateway.subscription import RedisNotices
+from readmodel.heads import Heads
 from runtime.redis_client import open_redis
 from runtime.settings import Settings
 from runtime.times import Micros
@@ -134,7 +135,7 @@ async def test_a_redis_that_never_answers_costs_little(stack: str) -> None:
 
 
 async def test_notices_reach_who_waits_also_after_the_connection_was_lost(redis: Redis, stack: str) -> None:
-    outcomes = Outcomes(RedisNotices(redis, stack))
+    outcomes = Outcomes(RedisNotices(redis, stack), Heads().note)
     task = asyncio.create_task(outcomes.run())
     looks = 0
 

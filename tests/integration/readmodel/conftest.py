@@ -16,6 +16,7 @@ from events.outcome import projected_channel
 from readmodel.cache import Cache
 from readmodel.comments.projection import PROJECTION
 from readmodel.database import PROJECTING, READING, REFRESHING, Database, open_database
+from readmodel.heads import Heads
 from readmodel.holding import Holding
 from readmodel.holds import Hold
 from readmodel.notices import Notices, listening
@@ -97,6 +98,7 @@ class House:
     followed: CacheProjector
     refresher: Refresher
     notices: Notices
+    heads: Heads
 
 
 @pytest.fixture
@@ -117,6 +119,7 @@ async def house(
         tiers = Tiers(reading, quick)
         stack.push_async_callback(tiers.close)
         progress = Progress(REGISTRY, reading.generation, shown=[PROJECTION.name])
+        heads = Heads()
         refresher = Refresher(refreshing, Cache(client, read_settings.stack, reading.generation, seconds=5.0), REGISTRY)
         yield House(
             read_settings,
@@ -124,11 +127,12 @@ async def house(
             store,
             client,
             quick,
-            Reads(tiers, Holding(tiers, progress, notices, store)),
+            Reads(tiers, Holding(tiers, progress, notices, (store, heads))),
             RdsProjector(projecting, client, read_settings.stack),
             CacheProjector((refresher, notices), client, read_settings.stack),
             refresher,
             notices,
+            heads,
         )
 
 

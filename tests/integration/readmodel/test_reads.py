@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 
 from events.comments.events import CommentUpdated
-from events.ids import StreamId
+from events.ids import StreamId, Version
 from readmodel.answers import CommentView
 from readmodel.comments.cached import comment_key, newest_key
 from readmodel.errors import NotYet, StreamParked, TokenBeyondStore
+from readmodel.heads import Heads
 from readmodel.pages import Cursor, Page, decode_cursor, encode_cursor
 from readmodel.reads import open_reads
 from runtime.times import parse_rfc3339
@@ -100,6 +101,15 @@ async def test_a_cached_list_counts_for_a_token_it_shows(house: House) -> None:
     assert (await house.reads.comments("p", Page(), held(comment(2), 1))).source == "database"
     assert (await house.reads.comment("1", held(comment(2), 1))).source == "database"
     assert (await house.reads.comment("1", held(comment(1), 2))).source == "cache"
+
+
+async def test_a_version_known_to_be_stored_is_waited_for_without_asking_the_store(house: House) -> None:
+    """The store, asked, would say that there is no such version."""
+    house.heads.note(comment("told"), Version(2))
+    with pytest.raises(NotYet):
+        await house.reads.comment("told", held(comment("told"), 2, wait=0.05))
+    with pytest.raises(TokenBeyondStore):
+        await house.reads.comment("told", held(comment("told"), 3, wait=0.05))
 
 
 async def test_a_token_beyond_the_store_is_refused_at_once(house: House) -> None:
@@ -194,7 +204,7 @@ async def test_a_refresh_overwrites_an_unreadable_value(house: House) -> None:
 async def test_without_redis_everything_comes_from_postgresql(house: House) -> None:
     await write(house, *history(comment(1), "p"))
     nowhere = replace(house.settings, redis_url="redis://127.0.0.1:1/0")
-    async with open_reads(nowhere, house.store) as reads:
+    async with open_reads(nowhere, house.store, Heads()) as reads:
         for _ in range(6):
             assert (await reads.comment("1", held(comment(1), 1))).source == "database"
         assert (await reads.comments("p", Page())).source == "database"

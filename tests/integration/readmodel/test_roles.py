@@ -6,6 +6,7 @@ from typing import Any
 
 from events.dynamo_store import open_store
 from events.ids import Token, Version
+from readmodel.heads import Heads
 from readmodel.holds import Hold
 from readmodel.reads import open_reads
 from runtime.aws import open_aws
@@ -29,7 +30,7 @@ async def test_a_message_becomes_an_answer(settings: Settings) -> None:
     async with open_aws(settings) as aws:
         facts = await load_stack(await aws.dynamodb(), settings)
         store, sqs = await open_store(aws, facts, settings), await aws.sqs()
-        async with open_reads(settings, store) as reads, asyncio.TaskGroup() as roles:
+        async with open_reads(settings, store, Heads()) as reads, asyncio.TaskGroup() as roles:
             roles.create_task(projector_rds._serve(settings, stop, ready))
             roles.create_task(projector_cache._serve(settings, stop, ready))
             for lost in (0, 2):  # of the three commits so many never come
