@@ -15,6 +15,7 @@ from readmodel.parking import count_parked
 from runtime.aws import AwsRefused, AwsUnavailable, aws_errors, open_aws
 from runtime.errors import HeadraceError
 from runtime.settings import Settings, load
+from runtime.stack import Stack, read_stack
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -22,18 +23,23 @@ if TYPE_CHECKING:
 QUEUES: Final = ("commands", "rds", "cache")
 PROJECTORS: Final = ("rds", "cache")
 _GAUGE: Final = re.compile(
-    r"^headrace_(appended_at|burst_at|before_burst_at|passed_at|messages|envelopes)_(?:seconds|total)(\S*) ([0-9.e+]+)$", re.M
+    r"^headrace_(appended_at|burst_at|before_burst_at|passed_at|messages|envelopes|state_cache)_(?:seconds|total)(\S*) ([0-9.e+]+)$", re.M
 )
 _SECONDS: Final = 8.0
 
 
 class Observed(msgspec.Struct, frozen=True):
     """`queues`: depth by name, visible and in flight, dead-letter queues as `NAME-dead`. A queue that did not answer is
-    left out. `lag_seconds`: by projector, the age of the oldest stored commit it lacks. `parked`: streams."""
+    left out. `lag_seconds`: by projector, the age of the oldest stored commit it lacks. `parked`: streams. `append`: the call
+    that provision settled, empty when the stack's facts cannot be read. `cache_hits`: share of the command worker's look-ups of a
+    stream's state that needed no read, None before the first."""
 
     queues: dict[str, int]
     lag_seconds: dict[str, float]
     parked: int
+    append: str = ""
+    partitions: int = 0
+    cache_hits: float | None = None
 
 
 async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] | None = None) -> Observed:
@@ -42,9 +48,23 @@ async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] |
     What cannot be reached is left out: this is for looking at faults.
     """
     settings = load(environment)
-    messages, seen, parked = await asyncio.gather(queue_depths(settings), gauges(listeners or {}), _parked(settings))
-    queues = {name: depth(name, count, seen) for name, count in messages.items()}
-    return Observed(queues=queues, lag_seconds=lags(time.time(), seen), parked=parked)
+    messages, seen, parked, facts = await asyncio.gather(
+        queue_depths(settings), gauges(listeners or {}), _parked(settings), _facts(settings)
+    )
+    return Observed(
+        queues={name: depth(name, count, seen) for name, count in messages.items()},
+        lag_seconds=lags(time.time(), seen),
+        parked=parked,
+        append=facts.append if facts else "",
+        partitions=facts.partitions if facts else 0,
+        cache_hits=cache_hits(seen.get("commands", {})),
+    )
+
+
+def cache_hits(worker: Mapping[str, float]) -> float | None:
+    """Of the look-ups since the worker began. Pure."""
+    hits, misses = (worker.get(f'state_cache{{result="{result}"}}', 0.0) for result in ("hit", "miss"))
+    return round(hits / (hits + misses), 4) if hits + misses else None
 
 
 def depth(queue: str, messages: int, seen: Mapping[str, Mapping[str, float]]) -> int:
@@ -90,6 +110,15 @@ async def _gauges_of(http: aiohttp.ClientSession, url: str) -> dict[str, float] 
         async with http.get(f"{url}/metrics") as answer:
             return {name + labels: float(value) for name, labels, value in _GAUGE.findall(await answer.text())}
     except (aiohttp.ClientError, TimeoutError, OSError):
+        return None
+
+
+async def _facts(settings: Settings) -> Stack | None:
+    """What provision wrote down; None where it cannot be read."""
+    try:
+        async with asyncio.timeout(_SECONDS), open_aws(settings) as aws:
+            return await read_stack(await aws.dynamodb(), settings)
+    except (HeadraceError, TimeoutError):
         return None
 
 

@@ -44,6 +44,9 @@ class Status(msgspec.Struct, frozen=True):
     parked: int
     phase: str
     outside: str | None = None
+    append: str = ""
+    partitions: int = 0
+    cache_hits: float | None = None
 
     @property
     def ready(self) -> bool:
@@ -80,6 +83,9 @@ async def look(folder: Path) -> Status | None:
         parked=seen.parked if seen else 0,
         phase=stack.phase,
         outside=stack.outside,
+        append=seen.append if seen else "",
+        partitions=seen.partitions if seen else 0,
+        cache_hits=seen.cache_hits if seen else None,
     )
 
 
@@ -108,6 +114,8 @@ def render(status: Status) -> str:
         pid = part.pid if part.pid is not None else "-"
         lines.append(f"  {part.name:<16} {'ready' if part.ready else 'NOT READY':<10} {pid!s:>8}  {part.url}{again}")
     lines.append("queues  " + "  ".join(f"{name} {depth}" for name, depth in status.queues.items()))
+    hits = "-" if status.cache_hits is None else f"{status.cache_hits:.0%}"
+    lines.append(f"appends {status.append or '-'}    partitions {status.partitions or '-'}    state cache hits {hits}")
     lags = "  ".join(f"{name} {seconds:.1f} s" for name, seconds in status.lag_seconds.items())
     lines.append(f"lag     {lags or '-'}    parked {status.parked}")
     return "\n".join(lines)

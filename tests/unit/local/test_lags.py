@@ -1,6 +1,6 @@
 import pytest
 
-from headrace.observe import depth, lags
+from headrace.observe import cache_hits, depth, lags
 
 WORKER = {"appended_at": 1000.0, "burst_at": 990.0, "before_burst_at": 500.0}
 
@@ -29,3 +29,8 @@ def test_a_depth_is_in_commands_by_what_the_reader_found_in_a_message_so_far() -
     assert depth("commands", 4, seen) == 50
     assert depth("commands-dead", 4, seen) == 4
     assert depth("commands", 4, {}) == 4
+
+
+def test_the_share_of_cache_hits_is_unknown_before_the_first_look_up() -> None:
+    assert cache_hits({}) is None
+    assert cache_hits({'state_cache{result="hit"}': 7.0, 'state_cache{result="miss"}': 1.0}) == 0.875

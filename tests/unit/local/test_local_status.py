@@ -14,7 +14,9 @@ def status(*, phase: str = "ready", ready: bool = True, outside: str | None = No
         PartStatus("gateway", "gateway", 7, True, "http://127.0.0.1:8080", 0),
         PartStatus("relay", "relay", 8 if ready else None, ready, "http://127.0.0.1:8081", 2),
     )
-    return Status("ministack-1.5.33", "http://127.0.0.1:8080", "/s", parts, {"rds": 3}, {"rds": 0.25}, 1, phase, outside)
+    return Status(
+        "ministack-1.5.33", "http://127.0.0.1:8080", "/s", parts, {"rds": 3}, {"rds": 0.25}, 1, phase, outside, "partiql:25", 16, 0.875
+    )
 
 
 def test_all_ready_is_0() -> None:
@@ -36,7 +38,18 @@ def test_no_stack_is_2() -> None:
 
 def test_people_are_told_of_every_part_and_of_the_folder_outside() -> None:
     said = render(status(ready=False, outside="/tmp/headrace-1"))
-    for word in ("gateway", "NOT READY", "restarted 2 times", "/tmp/headrace-1", "rds 3", "rds 0.2 s", "parked 1"):
+    for word in (
+        "gateway",
+        "NOT READY",
+        "restarted 2 times",
+        "/tmp/headrace-1",
+        "rds 3",
+        "rds 0.2 s",
+        "parked 1",
+        "partiql:25",
+        "partitions 16",
+        "hits 88%",
+    ):
         assert word in said
 
 
