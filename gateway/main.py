@@ -42,6 +42,7 @@ async def _until_stopped(settings: Settings) -> None:
         ) as port:
             memory.settle()
             _LOG.info("listening", action="start", port=port)
+            await memory.trimming(stop)
             await stop.wait()
         try:
             async with asyncio.timeout(DRAIN_SECONDS):

@@ -84,6 +84,13 @@ async def run(folder: Path, wanted: Wanted, say: Say) -> Ran:
         return await _Loading(_Ground(folder, stack, settings, Path(journals)), wanted, say).run()
 
 
+def first_of(wrong: Exception) -> Exception:
+    """The first leaf: task groups wrap what they met."""
+    while isinstance(wrong, ExceptionGroup):
+        wrong = wrong.exceptions[0]
+    return wrong
+
+
 class _Ground(NamedTuple):
     """What a load runs on."""
 
@@ -119,12 +126,13 @@ class _Loading:
         plans = self._plans()
         async with AsyncExitStack() as opened:
             fleet = await opened.enter_async_context(open_fleet(plans, self._tick))
-            watching = asyncio.create_task(self._watch.run())
             try:
-                measured = await self._measure(fleet)
-            finally:
-                watching.cancel()
-                await asyncio.gather(watching, return_exceptions=True)
+                async with asyncio.TaskGroup() as beside:  # what ends the watch ends the run, with its own reason
+                    watching = beside.create_task(self._watch.run())
+                    measured = await self._measure(fleet)
+                    watching.cancel()
+            except ExceptionGroup as several:
+                raise first_of(several) from several
             await fleet.end()
         self._tell("checking every command against the event store")
         windows = [Window(place, done.first, done.last) for phase in measured.phases for place, done in enumerate(phase)]

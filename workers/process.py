@@ -71,6 +71,8 @@ def _broken(*why: BaseException) -> int:
 
 
 async def _until_stopped(settings: Settings, role: str, serve: Serve) -> None:
-    async with stop_on_signals() as stop:
+    async with stop_on_signals() as stop, asyncio.TaskGroup() as beside:
+        trimming = beside.create_task(memory.trimming(stop))
         await serve(settings, stop, Ready(settings))
+        trimming.cancel()
     _LOG.info("drained", action="stop", role=role)
