@@ -13,7 +13,7 @@ from typing import Final
 from events.ids import partition_of
 from events.parcel import pack_commands
 from gateway.command_queue import CommandQueue, Message, Sent
-from gateway.parcelling import Parcel, Parcelling
+from gateway.parcelling import BufferFull, Parcel, Parcelling
 from gateway.preparing import Prepared
 from runtime.errors import Fatal, Retryable
 from runtime.lifecycle import backoff
@@ -21,6 +21,8 @@ from runtime.logs import get
 from runtime.metrics import COMMANDS, HOP_SECONDS
 
 CALLS_AT_ONCE: Final = 4
+STALLED_SECONDS: Final = 2.0
+"""Without one confirmation while something waits for it; then nothing more is taken until there is one, or nothing waits."""
 DEADLINE_SECONDS: Final = 10.0
 """From a parcel's first sending; then its commands are refused."""
 TURNS: Final = 3
@@ -28,6 +30,10 @@ TURNS: Final = 3
 
 Mark = Callable[[Sequence[Prepared]], Awaitable[None]]
 _LOG = get("sender")
+
+
+class Stalled(BufferFull):
+    """SQS has confirmed nothing for a while: what came now would only wait, and hold its caller, for the same answer."""
 
 
 class NotSent(Retryable):
@@ -55,6 +61,8 @@ class Sender:
         self._queue, self._partitions, self._mark, self._deadline = queue, partitions, mark, deadline
         self._plan: Parcelling[Waiting] = Parcelling(partitions)
         self._loop = asyncio.get_running_loop()
+        self._heard = 0.0
+        """When SQS last confirmed something, or the first command came after nothing had waited."""
         self._news = asyncio.Event()
         self._returned = asyncio.Event()
         """A call came back: its partitions may go again."""
@@ -63,10 +71,15 @@ class Sender:
         self._free = asyncio.Semaphore(CALLS_AT_ONCE)
 
     def add(self, prepared: Prepared) -> "asyncio.Future[None]":
-        """Resolves once SQS confirmed the command; fails with NotSent. Raises BufferFull at once."""
+        """Resolves once SQS confirmed the command; fails with NotSent. Raises BufferFull (Stalled among it) at once."""
+        now = self._loop.time()
+        if not self._plan.count:
+            self._heard = now
+        elif now - self._heard > STALLED_SECONDS:
+            raise Stalled
         confirmed: asyncio.Future[None] = self._loop.create_future()
         partition = partition_of(prepared.command.stream, self._partitions)
-        self._plan.add(partition, prepared.body, Waiting(prepared, confirmed), self._loop.time())
+        self._plan.add(partition, prepared.body, Waiting(prepared, confirmed), now)
         self._news.set()
         return confirmed
 
@@ -157,6 +170,7 @@ class Sender:
         """The partitions go on at once; the callers hear of it when the marks are there."""
         if not parcels:
             return
+        self._heard = self._loop.time()
         for parcel in parcels:
             self._plan.confirmed(parcel)
         self._news.set()

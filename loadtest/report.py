@@ -73,6 +73,8 @@ class Report(Struct):
     errors: dict[str, int] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     """What is wrong, one line each: a run with any has failed, whatever its speed."""
+    unconfirmed: int = 0
+    """Of the refused: not confirmed in time, and applied all the same."""
 
 
 def machine() -> dict[str, str | int]:
@@ -102,6 +104,8 @@ def say_report(report: Report, say: Callable[[str], None]) -> None:
     say(f"{report.posted:,} posted, {report.accepted:,} accepted ({report.accepted_per_s:,.0f}/s), {report.refused:,} refused;"
         f" {report.applied:,} applied, {report.rejected:,} rejected, {report.failed:,} failed, {report.projected:,} projected"
         f" ({report.projected_per_s:,.0f}/s)")  # fmt: skip
+    if report.unconfirmed:
+        say(f"{report.unconfirmed:,} of the refused were not confirmed in time and applied all the same")
     for name, figures in report.latency_ms.items():
         say(
             f"{'read' if name == 'read' else f'post to {name}':<16} "

@@ -30,6 +30,7 @@ def summed(ran: Ran, wanted: Wanted) -> Report:
         rejected=verdict.rejected,
         failed=verdict.failed,
         projected=verdict.projected,
+        unconfirmed=verdict.unconfirmed,
         accepted_per_s=round(accepted / max(0.001, last - window.began), 1),
         appended_per_s=round(verdict.applied / whole, 1),
         projected_per_s=round(verdict.projected / whole, 1),

@@ -53,6 +53,8 @@ class Verdict(Struct):
     """Of the measured commands what became of them; of all commands what is wrong."""
 
     applied: int = 0
+    unconfirmed: int = 0
+    """Answered 503, since SQS did not confirm them in time, and applied all the same."""
     rejected: int = 0
     failed: int = 0
     projected: int = 0
@@ -126,9 +128,11 @@ def check(
             if state == State.ACCEPTED and not found[worker][number]:
                 missing.append((worker, number))
     for window in windows:
-        there = Counter(found[window.worker][window.first : window.last])
-        verdict.applied += there[1] + there[2]
-        verdict.projected += there[2]
+        part = slice(window.first, window.last)
+        there = Counter(zip(journals[window.worker].states[part], found[window.worker][part], strict=True))
+        verdict.applied += there[State.ACCEPTED, 1] + there[State.ACCEPTED, 2]
+        verdict.projected += there[State.ACCEPTED, 2]
+        verdict.unconfirmed += sum(count for (state, acted), count in there.items() if acted and state != State.ACCEPTED)
     return verdict, missing
 
 

@@ -11,9 +11,10 @@ from msgspec import Raw
 from events.envelope import Command
 from events.ids import CommandId, Fingerprint, StreamId, partition_of
 from events.parcel import encode_command
+from gateway import sender as sender_module
 from gateway.command_queue import CommandQueue, Message, Sent
 from gateway.preparing import Prepared
-from gateway.sender import NotSent, Sender
+from gateway.sender import NotSent, Sender, Stalled
 from runtime.aws import AwsRefused, AwsUnavailable
 from runtime.times import Micros
 from tests.unit.gateway.fakes import FakeQueue, until
@@ -149,6 +150,32 @@ async def test_a_parcel_is_given_up_after_its_deadline() -> None:
         with pytest.raises(NotSent):
             await sender.add(prepared(1))
     assert len(queue.calls) > 1
+
+
+async def test_while_sqs_confirms_nothing_no_more_is_taken_until_it_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "STALLED_SECONDS", 0.05)
+    queue = FakeQueue()
+    queue.open.clear()
+    async with running(queue) as sender:
+        held = sender.add(prepared(1))
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    late = sender.add(prepared(2))
+                except Stalled:
+                    break
+                await asyncio.sleep(0.01)
+        queue.open.set()
+        await asyncio.gather(held, late)
+        await sender.add(prepared(3))
+
+
+async def test_quiet_is_no_stall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "STALLED_SECONDS", 0.02)
+    async with running(FakeQueue()) as sender:
+        await sender.add(prepared(1))
+        await asyncio.sleep(0.05)  # the time that would be a stall
+        await sender.add(prepared(2))
 
 
 async def test_a_gone_caller_changes_nothing_for_others() -> None:

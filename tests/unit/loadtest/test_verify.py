@@ -63,6 +63,11 @@ def test_only_what_was_measured_is_counted() -> None:
     assert verdict.applied == 1
 
 
+def test_what_was_refused_and_acted_all_the_same_is_counted_apart() -> None:
+    verdict, missing = check(stored(commit("comment-run-0-0", 1, "run-0-0")), journal(R, R), [Window(0, 0, 2)], PASSED)
+    assert (verdict.applied, verdict.unconfirmed, missing, verdict.faults) == (0, 1, [], [])
+
+
 def test_a_journal_is_read_as_it_was_written(tmp_path: Path) -> None:
     file = tmp_path / "0"
     file.write_bytes(bytes([A, R, P]) + array("I", [0, 1, 70_000]).tobytes())
