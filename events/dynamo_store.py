@@ -1,6 +1,7 @@
 """The event store on DynamoDB: table `events`, one item a commit."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -8,8 +9,9 @@ from events.append_calls import AppendCall, append_call
 from events.dynamo_items import from_item
 from events.envelope import Commit
 from events.ids import EMPTY, StreamId, Version
-from events.store import Appended
+from events.store import Appended, Place
 from runtime.aws import Aws, AwsUnavailable, aws_errors
+from runtime.lifecycle import backoff
 from runtime.settings import Settings
 from runtime.stack import Stack, table_name
 
@@ -34,7 +36,7 @@ class DynamoStore:
 
     def __init__(self, dynamodb: "DynamoDBClient", table: str, call: AppendCall) -> None:
         self._dynamodb, self._table, self._call = dynamodb, table, call
-        self._free = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._free, self._reading = asyncio.Semaphore(CALLS_AT_ONCE), asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def load(self, stream: StreamId, after: Version = EMPTY) -> list[Commit]:
         query: dict[str, Any] = {
@@ -52,25 +54,26 @@ class DynamoStore:
                     return commits
                 query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    async def first_commits(self, streams: Sequence[StreamId]) -> dict[StreamId, Commit]:
-        pages = await asyncio.gather(*map(self._firsts, _chunks(streams, KEYS_A_READ)))
-        return {commit.stream: commit for page in pages for commit in page}
+    async def commits_at(self, places: Sequence[Place]) -> dict[Place, Commit]:
+        pages = await asyncio.gather(*map(self._at, _chunks(places, KEYS_A_READ)))
+        return {(commit.stream, commit.first): commit for page in pages for commit in page}
 
-    async def _firsts(self, streams: Sequence[StreamId]) -> list[Commit]:
-        wanted: Any = {
-            self._table: {
-                "Keys": [{"stream_id": {"S": stream}, "first_version": {"N": "1"}} for stream in streams],
-                "ConsistentRead": True,
-            }
-        }
+    async def _at(self, places: Sequence[Place]) -> list[Commit]:
+        """One call, and more for what it left: DynamoDB answers at most 16 MB, and less when it is throttled."""
+        keys = [{"stream_id": {"S": stream}, "first_version": {"N": str(first)}} for stream, first in places]
+        wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
         found: list[Commit] = []
-        for _ in range(READ_ATTEMPTS):
-            with aws_errors():
-                answer = await self._dynamodb.batch_get_item(RequestItems=wanted)
-            found += map(from_item, answer["Responses"].get(self._table, []))
-            wanted = answer.get("UnprocessedKeys")
-            if not wanted:
-                return found
+        async with self._reading:
+            for attempt in range(1, READ_ATTEMPTS + 1):
+                with aws_errors():
+                    answer = await self._dynamodb.batch_get_item(RequestItems=wanted)
+                read = answer["Responses"].get(self._table, [])
+                found += map(from_item, read)
+                wanted = answer.get("UnprocessedKeys")
+                if not wanted:
+                    return found
+                if not read:
+                    await asyncio.sleep(backoff(attempt, random.random()))  # noqa: S311 - jitter
         raise AwsUnavailable("BatchGetItem left keys unprocessed again and again")
 
     async def last_version(self, stream: StreamId) -> Version:
@@ -112,7 +115,7 @@ class DynamoStore:
             await self._dynamodb.describe_table(TableName=self._table)
 
 
-def _chunks(items: Sequence[StreamId], size: int) -> Iterator[Sequence[StreamId]]:
+def _chunks(items: Sequence[Place], size: int) -> Iterator[Sequence[Place]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
 

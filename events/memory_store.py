@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from events.envelope import Commit
 from events.ids import EMPTY, StreamId, Version
-from events.store import Appended
+from events.store import Appended, Place
 
 
 class MemoryStore:
@@ -17,8 +17,8 @@ class MemoryStore:
         commits = self._streams.get(stream, {})
         return [commits[first] for first in sorted(commits) if first > after]
 
-    async def first_commits(self, streams: Sequence[StreamId]) -> dict[StreamId, Commit]:
-        return {s: self._streams[s][Version(1)] for s in streams if Version(1) in self._streams.get(s, {})}
+    async def commits_at(self, places: Sequence[Place]) -> dict[Place, Commit]:
+        return {(s, first): self._streams[s][first] for s, first in places if first in self._streams.get(s, {})}
 
     async def last_version(self, stream: StreamId) -> Version:
         commits = self._streams.get(stream)

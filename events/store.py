@@ -7,6 +7,9 @@ from typing import Protocol
 from events.envelope import Commit
 from events.ids import EMPTY, StreamId, Version
 
+Place = tuple[StreamId, Version]
+"""Where a commit begins: its key."""
+
 
 class Appended(Enum):
     """What one append came to; a value, never an exception."""
@@ -28,8 +31,12 @@ class EventStore(Protocol):
         """Commits whose first version is above `after`, in order. Raises Retryable."""
         ...
 
-    async def first_commits(self, streams: Sequence[StreamId]) -> dict[StreamId, Commit]:
-        """The first commit of each stream that has one, read together. Raises Retryable."""
+    async def commits_at(self, places: Sequence[Place]) -> dict[Place, Commit]:
+        """The commits that begin there, read together; a place at which none begins is left out. Raises Retryable.
+
+        Commits follow one another without a hole: where one ends and none begins behind it, the stream ended at some moment since
+        the call began.
+        """
         ...
 
     async def last_version(self, stream: StreamId) -> Version:

@@ -53,12 +53,8 @@ class Job:
             each.outcome = Outcome(Status.FAILED, version, "failed", why)
 
     def look_again(self) -> None:
-        """A conflict or no answer: only the store knows. An empty base is dropped, so that many such are read in one call."""
-        self.fresh = False
-        if self.history is not None and self.history.version > EMPTY:
-            self.behind = True
-        else:
-            self.history = None
+        """A conflict or no answer: only the store knows."""
+        self.fresh, self.behind = False, True
 
 
 @dataclass(slots=True)

@@ -6,15 +6,15 @@ the next round; what changed nothing is final only on a state that was the strea
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from events.deciding import Draft, confirm, decide
-from events.domain import Domain, Registry
+from events.domain import Registry
 from events.envelope import Commit
 from events.history import WINDOW, History
-from events.ids import EMPTY
-from events.store import Appended, EventStore
+from events.ids import EMPTY, Version
+from events.store import Appended, EventStore, Place
 from runtime import logs
 from runtime.errors import Fatal
 from runtime.lifecycle import backoff
@@ -24,6 +24,8 @@ from workers.state_cache import StateCache
 
 MOST: Final = 10
 READS_AT_ONCE: Final = 16
+AHEAD: Final = (2, 8)
+"""Commits of each stream asked for together, first and then again; what is longer is queried. Of most streams the first shows the end."""
 PAUSE: Final = 1_000_000  # microseconds without a commit that begin a new burst
 _LOG: Final = logs.get("rounds")
 
@@ -66,28 +68,49 @@ class Rounds:
             job.history = History(job.stream, job.domain.decider)
 
     async def _read(self, jobs: Sequence[Job]) -> None:
-        cold = [(job, job.domain) for job in jobs if job.history is None and job.domain is not None]
-        behind = [(job, job.history) for job in jobs if job.behind and job.history is not None]
-        if cold:
-            await self._read_first(cold)
-        if behind:
-            await asyncio.gather(*(self._read_on(job, history) for job, history in behind))
+        """What is not known, or was found to be old: of most streams together, and alone where every id is needed."""
+        needed = [job for job in jobs if job.domain is not None and (job.history is None or job.behind)]
+        await self._read_together([job for job in needed if not job.full])
+        await asyncio.gather(*(self._read_rest(job) for job in needed if job.full))
 
-    async def _read_first(self, cold: Sequence[tuple[Job, Domain]]) -> None:
-        """First commits of many streams, together. None there: the stream is empty, and surely so."""
-        firsts = await self._store.first_commits([job.stream for job, _ in cold])
-        for job, domain in cold:
-            commit = firsts.get(job.stream)
-            self._absorb(job, History(job.stream, domain.decider), [commit] if commit else [])
-            job.fresh = commit is None
+    async def _read_together(self, jobs: list[Job]) -> None:
+        """On from what is known, some commits ahead of many streams a call, until each stream's end was seen."""
+        for ahead in AHEAD:
+            if not jobs:
+                return
+            found = await self._store.commits_at([place for job in jobs for place in _ahead(job, ahead)])
+            jobs = [job for job in jobs if not self._follow(job, found, ahead)]
+        await asyncio.gather(*(self._read_rest(job) for job in jobs))
 
-    async def _read_on(self, job: Job, history: History) -> None:
+    def _follow(self, job: Job, found: Mapping[Place, Commit], ahead: int) -> bool:
+        """Take over the commits that follow one another; False when more may follow than were asked for."""
+        history = self._base(job)
+        last = history.version
+        limit = last + ahead
+        commits = []
+        while (commit := found.get((job.stream, Version(last + 1)))) is not None:
+            commits.append(commit)
+            last = commit.last
+        self._absorb(job, history, commits)
+        job.fresh, job.behind = last < limit, last >= limit
+        return job.fresh or not job.waiting()
+
+    async def _read_rest(self, job: Job) -> None:
         """All that came after the history; the whole stream anew when every id is needed."""
-        base = History(job.stream, history.decider) if job.full else history
+        base = self._base(job)
+        if job.full:
+            base = History(job.stream, base.decider)
         async with self._reading:
             commits = await self._store.load(job.stream, base.commit_first)
         self._absorb(job, base, commits)
         job.fresh, job.behind = True, False
+
+    def _base(self, job: Job) -> History:
+        if job.history is not None:
+            return job.history
+        if job.domain is None:
+            raise RuntimeError("a job without a domain is given up before it is read")
+        return History(job.stream, job.domain.decider)
 
     def _absorb(self, job: Job, history: History, commits: Sequence[Commit]) -> None:
         try:
@@ -104,9 +127,7 @@ class Rounds:
         if draft.needs_full and not draft.outcomes:
             job.full = job.behind = True
         elif draft.needs_proof and not job.fresh:
-            if history.version == EMPTY:
-                job.history = None
-            job.behind = job.history is not None
+            job.behind = True
         elif draft.events:
             return draft
         else:
@@ -142,3 +163,9 @@ class Rounds:
             BURST_AT.set(at / 1_000_000)
         self._appended_at = at
         APPENDED_AT.set(at / 1_000_000)
+
+
+def _ahead(job: Job, count: int) -> Iterator[Place]:
+    """Where the next commits begin if each holds one event; of longer ones some of these places are inside."""
+    version = job.history.version if job.history is not None else EMPTY
+    return ((job.stream, Version(version + step)) for step in range(1, count + 1))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from events.envelope import Commit
 from events.ids import EMPTY, StreamId, Version
 from events.memory_store import MemoryStore
-from events.store import Appended
+from events.store import Appended, Place
 from runtime.errors import Retryable
 
 APPENDS = ("lost", "vanished", "late", "no", "false conflict")
@@ -29,9 +29,9 @@ class ScriptedStore(MemoryStore):
         await self._others("read")
         return await super().load(stream, after)
 
-    async def first_commits(self, streams: Sequence[StreamId]) -> dict[StreamId, Commit]:
+    async def commits_at(self, places: Sequence[Place]) -> dict[Place, Commit]:
         await self._others("read")
-        return await super().first_commits(streams)
+        return await super().commits_at(places)
 
     async def append(self, commits: Sequence[Commit]) -> list[Appended]:
         await self._others("")

@@ -39,8 +39,8 @@ async def test_what_was_appended_is_loaded_in_order(store: EventStore) -> None:
 async def test_a_stream_nobody_wrote_is_empty(store: EventStore) -> None:
     assert await store.load(fresh()) == []
     assert await store.last_version(fresh()) == EMPTY
-    assert await store.first_commits([fresh()]) == {}
-    assert await store.first_commits([]) == {}
+    assert await store.commits_at([(fresh(), Version(1))]) == {}
+    assert await store.commits_at([]) == {}
     assert await store.append([]) == []
 
 
@@ -85,16 +85,17 @@ async def test_a_conflict_never_takes_its_neighbours_along_unsaid(store: EventSt
 async def test_more_commits_than_a_call_takes(store: EventStore) -> None:
     asked = [commit(fresh()) for _ in range(130)]
     assert await store.append(asked) == [YES] * 130
-    found = await store.first_commits([each.stream for each in asked])
-    assert {stream: told([each]) for stream, each in found.items()} == {each.stream: told([each]) for each in asked}
+    found = await store.commits_at([(each.stream, each.first) for each in asked])
+    assert {place: told([each]) for place, each in found.items()} == {(each.stream, each.first): told([each]) for each in asked}
 
 
-async def test_first_commits_are_the_first_ones(store: EventStore) -> None:
+async def test_commits_are_found_where_they_begin_and_nowhere_else(store: EventStore) -> None:
     one, two = fresh(), fresh()
     await store.append([commit(one)])
-    await store.append([commit(one, 2, 2, 1)])
-    found = await store.first_commits([one, two])
-    assert told(list(found.values())) == told([commit(one)])
+    await store.append([commit(one, 2, 3, 1)])
+    found = await store.commits_at([(stream, Version(version)) for stream in (one, two) for version in (1, 2, 3, 4)])
+    assert found.keys() == {(one, 1), (one, 2)}
+    assert told(list(found.values())) in (told([commit(one), commit(one, 2, 3, 1)]), told([commit(one, 2, 3, 1), commit(one)]))
 
 
 async def test_settled_commands_are_kept(store: EventStore) -> None:

@@ -132,7 +132,7 @@ async def test_reads_are_by_4_kb_and_twice_as_much_when_consistent(aws: Aws, set
         assert since("READ_UNITS") == {(table,): 2}
         await store.load(StreamId("comment-none"))
         assert since("READ_UNITS") == {(table,): 3}
-        await store.first_commits([small.stream, large.stream, StreamId("comment-none")])
+        await store.commits_at([(small.stream, Version(1)), (large.stream, Version(1)), (StreamId("comment-none"), Version(1))])
         assert since("READ_UNITS") == {(table,): 3 + 1 + 2 + 1}
     key: Any = {"stream_id": {"S": large.stream}, "first_version": {"N": "1"}}
     with counted() as since:

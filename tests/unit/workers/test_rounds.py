@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+import pytest
 from msgspec import Raw, structs
 
 from events.deciding import confirm, decide
@@ -11,7 +12,7 @@ from events.history import WINDOW
 from events.ids import EMPTY, StreamId, Version
 from events.memory_store import MemoryStore
 from events.outcome import Outcome, Status
-from events.store import Appended
+from events.store import Appended, Place
 from tests.support.said import REGISTRY, create, empty, said, update
 from tests.support.virtual_time import run_virtually
 from workers.jobs import Asked, Job
@@ -28,7 +29,7 @@ class Answering(MemoryStore):
     def __init__(self, *answers: Appended) -> None:
         super().__init__()
         self._answers = list(answers)
-        self.appends = self.reads = 0
+        self.appends = self.reads = self.together = 0
 
     async def append(self, commits: Sequence[Commit]) -> list[Appended]:
         self.appends += 1
@@ -37,6 +38,10 @@ class Answering(MemoryStore):
     async def load(self, stream: StreamId, after: Version = EMPTY) -> list[Commit]:
         self.reads += 1
         return await super().load(stream, after)
+
+    async def commits_at(self, places: Sequence[Place]) -> dict[Place, Commit]:
+        self.together += 1
+        return await super().commits_at(places)
 
 
 async def decided(store: MemoryStore, commands: list[Command], cache: StateCache | None = None) -> list[Outcome | None]:
@@ -76,6 +81,38 @@ async def test_a_stale_cache_costs_one_conflict() -> None:
     await decided(store, [update(text="b")])
     (outcome,) = await decided(store, [update(text="c")], mine)
     assert outcome == Outcome(Status.APPLIED, Version(3))
+
+
+async def test_many_cold_streams_are_read_together_and_their_ends_are_seen() -> None:
+    """Also what changes nothing is final then."""
+    store = Answering()
+    for ident in "123":
+        await filled(store, [create(ident)])
+    asked = [update("1", "b"), update("2", "a"), update("3", "c"), update("none", "d")]
+    found = await decided(store, asked)
+    assert [each.status for each in found if each] == [Status.APPLIED] * 3 + [Status.REJECTED]
+    assert (store.together, store.reads) == (1, 0)
+
+
+@pytest.mark.parametrize(("commits", "together", "queries"), [(1, 1, 0), (2, 2, 0), (9, 2, 0), (10, 2, 1), (40, 2, 1)])
+async def test_a_longer_stream_is_read_on_and_then_queried(commits: int, together: int, queries: int) -> None:
+    store = Answering()
+    history = empty(create().stream)
+    for command in [create(text="t-1"), *(update(text=f"t{number}") for number in range(commits - 1))]:
+        draft = decide(history, [command], REGISTRY)
+        await store.append([draft.commit()])
+        confirm(history, draft)
+    (outcome,) = await decided(store, [update(text=f"t{commits - 2}")])  # changes nothing
+    assert outcome == Outcome(Status.APPLIED, Version(commits), no_effect=True)
+    assert (store.together, store.reads) == (together, queries)
+
+
+async def test_commits_of_many_events_are_followed_too() -> None:
+    store = Answering()
+    await filled(store, [create(), *(update(text=f"t{number}") for number in range(6))])
+    (outcome,) = await decided(store, [update(text="t5")])
+    assert outcome == Outcome(Status.APPLIED, Version(7), no_effect=True)
+    assert (store.together, store.reads) == (2, 0)
 
 
 def test_refused_for_anothers_sake_alone_is_tried_again_after_a_pause() -> None:
