@@ -13,6 +13,7 @@ from runtime import logs, memory
 from runtime.errors import ConfigurationError, HeadraceError
 from runtime.lifecycle import stop_on_signals
 from runtime.settings import Settings, require
+from runtime.watchdog import watched
 
 DONE, FAILED, WRONG = 0, 1, 2
 DRAIN_SECONDS: Final = 5
@@ -33,7 +34,7 @@ def main(settings: Settings) -> int:
 
 
 async def _until_stopped(settings: Settings) -> None:
-    async with stop_on_signals() as stop, open_gateway(settings) as gateway:
+    async with watched(), stop_on_signals() as stop, open_gateway(settings) as gateway:
         async with serving(
             gateway.app,
             settings.bind_address(),

@@ -11,45 +11,100 @@ from events.outcome import Notice, Status
 from events.parcel import encode_command, pack_commands
 from events.store import EventStore
 from runtime import logs
+from runtime.errors import Retryable
 from runtime.metrics import COMMANDS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES
+from workers.careful import FROM, Careful
 from workers.consumer import Handled
 from workers.jobs import Batch, open_batch
 from workers.queue import Delivery, Queue
 from workers.rounds import Rounds
 from workers.state_cache import StateCache
 from workers.telling import Teller
+from workers.trials import Trials
 
 _LOG: Final = logs.get("command_worker")
+
+
+class Undecided(Retryable):
+    """No command of the batch could be decided: what the decisions stand on is away."""
 
 
 class CommandWorker:
     """`handle` is the consumer loop's handler."""
 
-    def __init__(self, store: EventStore, registry: Registry, partitions: int, told: tuple[Queue, Teller]) -> None:
+    def __init__(self, store: EventStore, registry: Registry, partitions: int, told: tuple[Queue, Teller, Trials]) -> None:
         self._partitions = partitions
-        self._queue, self._teller = told
+        self._queue, self._teller, self._trials = told
         self._cache = StateCache()
         self._rounds = Rounds(store, registry, self._cache)
+        self._careful = Careful(self._trials, self._rounds, store)
+        self._gone: list[str] = []
+        """Messages that were handled with care and are deleted: their notes may go."""
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
         """What is done when this returns is durable and told; the loop deletes it."""
+        await self._forget()
+        if not any(each.receives >= FROM for each in deliveries):
+            return await self._handle(deliveries)
+        return await self._handle_with_care(deliveries)
+
+    async def _handle(self, deliveries: Sequence[Delivery], careful: str = "") -> Handled:
+        """`careful`: the id of the one message that is to be decided with care."""
         began = perf_counter()
         batch = open_batch(deliveries, self._partitions)
         MESSAGES.labels("commands").inc(len(deliveries))
         ENVELOPES.labels("commands").inc(len(batch.asked))
         await self._recall(batch)
-        await self._rounds.decide(list(batch.jobs.values()))
+        if careful:
+            await self._careful.decide(careful, batch)
+        else:
+            await self._rounds.decide(list(batch.jobs.values()))
+        if batch.asked and all(each.outcome is None for each in batch.asked):
+            raise Undecided
         await self._bury_failed(batch)
         await self._tell(batch)
         HOP_SECONDS.labels("commands").observe(perf_counter() - began)
         return self._handled(batch, deliveries)
+
+    async def _handle_with_care(self, deliveries: Sequence[Delivery]) -> Handled:
+        """One message after the other, the suspicious ones stream by stream; what is behind an unfinished one of its group waits."""
+        parts: list[tuple[Delivery, Handled]] = []
+        blocked: set[str] = set()
+        for delivery in deliveries:
+            if delivery.group in blocked:
+                continue
+            careful = delivery.message_id if delivery.receives >= FROM else ""
+            try:
+                handled = await self._handle([delivery], careful)
+            except Retryable:
+                if not parts:
+                    raise
+                break  # what is done is settled; the rest comes again
+            parts.append((delivery, handled))
+            if not handled.done and not handled.poison:
+                blocked.add(delivery.group)
+
+        def deleted(gone: Sequence[Delivery]) -> None:
+            ids = {each.message_id for each in gone}
+            self._gone += [each.message_id for each in gone if each.receives >= FROM]
+            for delivery, handled in parts:
+                if handled.deleted is not None and delivery.message_id in ids:
+                    handled.deleted([delivery])
+
+        done = [each for _, handled in parts for each in handled.done]
+        return Handled(done, [each for _, handled in parts for each in handled.poison], deleted)
+
+    async def _forget(self) -> None:
+        gone, self._gone = self._gone, []
+        for message_id in gone:
+            await self._trials.forget(message_id)
 
     async def _recall(self, batch: Batch) -> None:
         """A repeat of a command that left no event is answered as it was the first time, as long as that is remembered.
 
         What left events needs no recalling: its stream tells.
         """
-        repeats = [each for each in batch.asked if each.command.repeat]
+        repeats = [each for each in batch.asked if each.command.repeat and not each.command.redriven]
         if not repeats:
             return
         for each, outcome in zip(repeats, await self._teller.recall([each.command for each in repeats]), strict=True):
@@ -63,7 +118,7 @@ class CommandWorker:
                 continue
             body = pack_commands(partition_of(each.command.stream, self._partitions), [encode_command(each.command)])
             once = f"{each.command.fingerprint}-{each.delivery.message_id}"
-            await self._queue.bury_body(body, each.delivery.group, once, each.outcome.detail)
+            await self._queue.bury_body(body, once, each.outcome.detail)
             DISCARDS.labels("commands", "failed").inc()
             _LOG.error("command dead-lettered", action="bury", stream=each.command.stream, reason=each.outcome.detail[:200])
 

@@ -8,11 +8,12 @@ from readmodel.domains import registry
 from runtime.aws import open_aws
 from runtime.redis_client import open_redis
 from runtime.settings import Settings, require
-from runtime.stack import load_stack
+from runtime.stack import load_stack, table_name
 from workers.command_worker import CommandWorker
 from workers.consumer import consume, open_queue
 from workers.process import Ready, run_role
 from workers.telling import Teller
+from workers.trials import DynamoTrials
 
 LANES = 2  # one batch appends while the next is received and decided
 
@@ -31,6 +32,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         store = await open_store(aws, facts, settings)
         queue = await open_queue(aws, facts, "commands", settings)
         client = await stack.enter_async_context(open_redis(settings))
-        worker = CommandWorker(store, domains, facts.partitions, (queue, Teller(client, settings.stack)))
+        trials = DynamoTrials(await aws.dynamodb(), table_name(settings, "control"))
+        worker = CommandWorker(store, domains, facts.partitions, (queue, Teller(client, settings.stack), trials))
         await stack.enter_async_context(ready.listening({"sqs": queue.check, "dynamodb": store.check}))
         await consume(queue, worker.handle, stop, LANES)

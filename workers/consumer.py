@@ -23,6 +23,10 @@ from workers.queue import Delivery, Queue, open_queue
 __all__ = ["Delivery", "Handled", "Handler", "Queue", "consume", "open_queue"]
 
 GIVE_BACK_SECONDS: Final = 1
+HANDLE_SECONDS: Final = 600.0
+"""For one batch, with all its attempts; SQS itself would allow twelve hours."""
+MOST_PAUSE: Final = 15.0
+"""Between two attempts."""
 _LOG: Final = logs.get("consumer")
 
 
@@ -59,7 +63,7 @@ async def consume(queue: Queue, handle: Handler, stop: asyncio.Event, lanes: int
     try:
         async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as working:
             async for held in _receiving(queue, stop, free):
-                working.create_task(_lane(queue, handle, held, free))
+                working.create_task(_lane(queue, handle, held, free, stop))
             deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
     except TimeoutError:
         # Nothing of those batches was deleted, so all of it comes again.
@@ -89,19 +93,36 @@ async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore)
         yield _Held(deliveries, max(asked, monotonic() - 1) + queue.visibility)
 
 
-async def _lane(queue: Queue, handle: Handler, held: _Held, free: asyncio.Semaphore) -> None:
+async def _lane(queue: Queue, handle: Handler, held: _Held, free: asyncio.Semaphore, stop: asyncio.Event) -> None:
     try:
         async with _kept_in_hand(queue, held):
-            handled = await _handled(handle, held.deliveries)
+            handled = await _handled(handle, held, stop)
             await _settle(queue, held, handled)
     finally:
         free.release()
 
 
-async def _handled(handle: Handler, deliveries: Sequence[Delivery]) -> Handled:
-    """The handler's verdict; an error of any kind is this batch's trouble, never the loop's end."""
+async def _handled(handle: Handler, held: _Held, stop: asyncio.Event) -> Handled:
+    """The handler's verdict; an error of any kind is this batch's trouble, never the loop's end.
+
+    While what it needs is away the batch stays in hand and is tried again: given back, it would only be received again, and what
+    is received too often counts as poison.
+    """
+    until = monotonic() + HANDLE_SECONDS
+    attempt = 0
     try:
-        return await handle(deliveries)
+        async with asyncio.timeout(HANDLE_SECONDS):
+            while True:
+                attempt += 1
+                try:
+                    return await handle(held.deliveries)
+                except Retryable as wrong:
+                    _LOG.warning("batch not handled yet", action="handle", error=type(wrong).__name__, detail=str(wrong), attempt=attempt)
+                    rest = backoff(attempt, random.random(), most=MOST_PAUSE)  # noqa: S311 - jitter
+                    if not held.ours() or monotonic() + rest >= until or await pause(stop, rest):
+                        return Handled()
+    except TimeoutError:
+        _LOG.error("batch given up", action="handle", seconds=HANDLE_SECONDS, messages=len(held.deliveries))
     except HeadraceError as wrong:
         _LOG.warning("batch not handled", action="handle", error=type(wrong).__name__, detail=str(wrong))
     except Exception:  # noqa: BLE001 - whatever a handler raises, its messages come again and are counted

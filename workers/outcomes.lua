@@ -6,7 +6,11 @@ local hashes = tonumber(ARGV[4])
 for i = 1, hashes do
   local at = 3 * i + 2
   local seconds = tonumber(ARGV[at + 2])
-  redis.call('HSET', KEYS[i], ARGV[at], ARGV[at + 1])
+  local known = redis.call('HGET', KEYS[i], ARGV[at])
+  -- A failure never stands over an applied or rejected outcome: redriven, a command can only gain one.
+  if not (known and string.sub(ARGV[at + 1], 1, 9) == '["failed"' and string.match(known, '^%["[ar]')) then
+    redis.call('HSET', KEYS[i], ARGV[at], ARGV[at + 1])
+  end
   if redis.call('HLEN', KEYS[i]) > 1 then
     seconds = math.max(seconds, redis.call('TTL', KEYS[i]))
   end

@@ -13,6 +13,7 @@ from runtime.errors import ConfigurationError, HeadraceError
 from runtime.health import Check, health_app, serving
 from runtime.lifecycle import stop_on_signals
 from runtime.settings import Settings
+from runtime.watchdog import watched
 
 DONE, FAILED, WRONG = 0, 1, 2
 Serve = Callable[[Settings, asyncio.Event, "Ready"], Awaitable[None]]
@@ -71,7 +72,7 @@ def _broken(*why: BaseException) -> int:
 
 
 async def _until_stopped(settings: Settings, role: str, serve: Serve) -> None:
-    async with stop_on_signals() as stop, asyncio.TaskGroup() as beside:
+    async with watched(), stop_on_signals() as stop, asyncio.TaskGroup() as beside:
         trimming = beside.create_task(memory.trimming(stop))
         await serve(settings, stop, Ready(settings))
         trimming.cancel()

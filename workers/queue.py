@@ -72,15 +72,18 @@ class Queue:
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Store a message that can never be handled in the dead-letter queue, with the reason. The original is still there."""
-        await self.bury_body(delivery.body, delivery.group, f"{delivery.message_id}", reason)
+        await self.bury_body(delivery.body, delivery.message_id, reason)
 
-    async def bury_body(self, body: str, group: str, once: str, reason: str) -> None:
-        """`once` identifies what is buried, so that burying it again within five minutes stores it once."""
+    async def bury_body(self, body: str, once: str, reason: str) -> None:
+        """`once` identifies what is buried, so that burying it again within five minutes stores it once.
+
+        It is a message group of its own: of a group SQS shows ten messages at a time, and people want to see them all.
+        """
         with aws_errors():
             await self._sqs.send_message(
                 QueueUrl=self._dead_url,
                 MessageBody=body,
-                MessageGroupId=group or "none",
+                MessageGroupId=once[:128],
                 MessageDeduplicationId=once[:128],
                 MessageAttributes={"reason": {"DataType": "String", "StringValue": reason[:500] or "unknown"}},
             )

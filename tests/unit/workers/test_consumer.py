@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from runtime.errors import Retryable
+from runtime.errors import Fatal, Retryable
 from tests.support.scripted_queue import ScriptedQueue, delivery
 from workers import consumer
 from workers.consumer import Handled, consume
@@ -58,7 +58,49 @@ async def test_poison_that_cannot_be_buried_is_not_deleted() -> None:
     assert queue.deleted == []
 
 
-@pytest.mark.parametrize("wrong", [Retryable("store away"), ZeroDivisionError("bug")])
+async def test_while_what_it_needs_is_away_a_batch_stays_in_hand() -> None:
+    """Received again and again it would count as poison."""
+    attempts = []
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        attempts.append(len(deliveries))
+        if len(attempts) < 4:
+            raise Retryable("store away")
+        return Handled(list(deliveries))
+
+    queue = ScriptedQueue([M1, M2])
+    await run(queue, handle)
+    assert (attempts, queue.deleted, queue.extended) == ([2, 2, 2, 2], ["m1", "m2"], [])
+
+
+async def test_stop_gives_back_what_still_cannot_be_handled() -> None:
+    stop, tried = asyncio.Event(), asyncio.Event()
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        tried.set()
+        raise Retryable("store away")
+
+    queue = ScriptedQueue([M1, M2])
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(consume(queue, handle, stop, 1))
+        await tried.wait()
+        stop.set()
+    assert queue.extended == [(["m2", "m1"], consumer.GIVE_BACK_SECONDS)]
+
+
+async def test_a_handler_without_an_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumer, "HANDLE_SECONDS", TINY)
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    queue = ScriptedQueue([M1])
+    await run(queue, handle)
+    assert (queue.deleted, queue.extended) == ([], [(["m1"], consumer.GIVE_BACK_SECONDS)])
+
+
+@pytest.mark.parametrize("wrong", [Fatal("wrong"), ZeroDivisionError("bug")])
 async def test_a_handler_that_raises_gives_its_batch_back_and_the_loop_goes_on(wrong: Exception) -> None:
     batches = []
 

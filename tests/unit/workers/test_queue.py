@@ -66,10 +66,10 @@ async def test_batches_are_of_ten_and_failures_are_named() -> None:
     assert [len(call["Entries"]) for call in sqs.calls] == [10, 1]
 
 
-async def test_what_is_buried_keeps_its_body_group_and_reason() -> None:
+async def test_what_is_buried_keeps_its_body_and_reason_in_a_group_of_its_own() -> None:
     sqs = Sqs()
     await queue(sqs).bury(Delivery("m1", "r", "p3", "body", 9), "r" * 600)
     (call,) = sqs.calls
-    assert (call["QueueUrl"], call["MessageBody"], call["MessageGroupId"]) == ("dead", "body", "p3")
+    assert (call["QueueUrl"], call["MessageBody"], call["MessageGroupId"]) == ("dead", "body", "m1")
     assert call["MessageDeduplicationId"] == "m1"
     assert call["MessageAttributes"]["reason"]["StringValue"] == "r" * 500
