@@ -143,6 +143,22 @@ async def test_an_error_of_ours_counts_like_a_death_and_holds_its_own_stream_onl
     assert outcomes == [[None, "applied"], [None, "applied"], ["failed", "applied"]]
 
 
+async def test_what_stands_behind_a_command_that_failed_alone_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    decide_ = Rounds.decide
+    first, second = create("1"), update("1", "b")
+
+    async def broken(self: Rounds, jobs: Sequence[Any]) -> None:
+        if any(each.command.id == first.id for each in jobs[0].asked):
+            raise ZeroDivisionError
+        await decide_(self, jobs)
+
+    monkeypatch.setattr(Rounds, "decide", broken)
+    notes = Notes()
+    notes.kept["m"] = Trial(alone={key_of(first), key_of(second)})
+    batch, _ = await lives([first, second], MemoryStore(), notes)
+    assert [each.outcome for each in batch.asked] == [None, None]
+
+
 async def test_a_store_that_is_away_is_nobodys_fault() -> None:
     class Away(MemoryStore):
         async def commits_at(self, places: Any) -> Any:  # noqa: ARG002 - the store's shape
