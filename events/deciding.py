@@ -208,4 +208,6 @@ def _settle(draft: Draft, command: Command, outcome: Outcome) -> None:
     draft.guessed += 1
     draft.outcomes.append(outcome)
     draft.seen[identity] = Seen(command.fingerprint, outcome.version, outcome.reason, outcome.detail, no_effect=outcome.no_effect)
-    draft.settled[identity] = Settled(command.id, command.actor, command.fingerprint, outcome.version, outcome.reason, outcome.detail)
+    draft.settled[identity] = Settled(
+        command.id, command.actor, command.fingerprint, outcome.version, outcome.reason, outcome.detail, command.accepted_at
+    )

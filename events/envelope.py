@@ -64,6 +64,8 @@ class Settled(Struct, frozen=True, omit_defaults=True):
     reason: str = ""
     """Empty: applied without effect; else why it was refused."""
     detail: str = ""
+    accepted_at: Micros = Micros(0)
+    """May be later than the events it stands with: what is forgotten later is known by it to be old. 0 in older commits."""
 
 
 class Commit(Struct, frozen=True, omit_defaults=True):

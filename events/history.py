@@ -27,7 +27,7 @@ class Seen(NamedTuple):
     reason: str = ""
     detail: str = ""
     at: Micros = Micros(0)
-    """When its last event happened; of a command that changed nothing, the last event of the commit that tells of it."""
+    """When its last event happened; of a command that changed nothing, when the commit that tells of it did, or its own acceptance."""
     no_effect: bool = False
     """Applied, and nothing changed."""
 
@@ -77,13 +77,18 @@ class History:
     def remember_settled(self, settled: Iterable[Settled], at: Micros, window: int | None = WINDOW) -> None:
         """Ids that a commit carries for commands that changed nothing; they come before the commit's own. `at`: of its last event."""
         for each in settled:
-            seen = Seen(each.fingerprint, each.version, each.reason, each.detail, at, no_effect=not each.reason)
+            seen = Seen(each.fingerprint, each.version, each.reason, each.detail, max(at, each.accepted_at), no_effect=not each.reason)
             self.remember((each.actor, each.command_id), seen, window)
 
     def remember(self, identity: Identity, seen: Seen, window: int | None = WINDOW) -> None:
         """A command this stream has seen. The fold and a confirmed draft remember alike."""
         self.seen.pop(identity, None)
         self.seen[identity] = seen
-        if window is not None and len(self.seen) > window:
+        if window is not None:
+            self.forget(window)
+
+    def forget(self, window: int) -> None:
+        """All but the newest `window` ids: as if it had been read with that window."""
+        while len(self.seen) > window:
             forgotten = self.seen.pop(next(iter(self.seen)))
             self.floor = forgotten.at if self.floor is None else max(self.floor, forgotten.at)

@@ -102,7 +102,10 @@ class Rounds:
             base = History(job.stream, base.decider)
         async with self._reading:
             commits = await self._store.load(job.stream, base.commit_first)
+        known = job.history
         self._absorb(job, base, commits)
+        if known is not None and known is not job.history and job.history is not None and job.history.version == known.version:
+            job.history.unsettled.update(known.unsettled)  # read anew for its ids; what its next commit has to tell is no less
         job.fresh, job.behind = True, False
 
     def _base(self, job: Job) -> History:
@@ -138,7 +141,8 @@ class Rounds:
         confirm(history, draft, None if job.full else WINDOW)
         for each, outcome in zip(job.waiting(), draft.outcomes, strict=False):
             each.outcome = outcome
-        if not job.waiting() and not job.full:
+        if not job.waiting():
+            history.forget(WINDOW)  # of a full one; what it has to tell of commands without effect is kept
             self._cache.put(history)
 
     async def _append(self, drafts: Sequence[tuple[Job, Draft]]) -> bool:

@@ -5,11 +5,13 @@ go, in order, to whoever asks next, while the first worker still works on them a
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from events.deciding import decide
+from events.deciding import MAX_COMMIT_BYTES, decide
 from events.envelope import Command
 from events.history import History, Identity
 from events.ids import Partition, Version
@@ -25,13 +27,20 @@ from workers.trials import Trials
 
 
 class Told:
-    """Stands for the teller."""
+    """Stands for the teller. Each batch hears its own: lanes of one worker run in tasks of their own."""
 
     def __init__(self) -> None:
-        self.notices: list[Notice] = []
+        self._notices: ContextVar[list[Notice]] = ContextVar("notices")
+
+    def begin(self) -> None:
+        self._notices.set([])
+
+    @property
+    def notices(self) -> list[Notice]:
+        return self._notices.get()
 
     async def tell(self, notices: Sequence[Notice], *, appended: bool) -> None:  # noqa: ARG002 - the teller's shape
-        self.notices += notices
+        self.notices.extend(notices)
 
 
 @dataclass
@@ -40,6 +49,7 @@ class Group:
     messages: list[tuple[str, list[Command]]]
     outcomes: dict[tuple[str, int], set[Outcome]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    limit: int = MAX_COMMIT_BYTES + 2
 
     def __post_init__(self) -> None:
         self.sent = list(self.messages)
@@ -50,14 +60,16 @@ class Group:
         worker = CommandWorker(self.store, REGISTRY, 1, (cast(Queue, None), cast(Teller, told), cast(Trials, None)))
         return worker, told
 
-    async def turn(self, first: int, most: int, *, lapse: bool, delete: bool, crash: bool) -> None:
-        """A worker takes a batch; when it lapses, the other takes it too, perhaps with more messages, while the first goes on."""
+    async def turn(self, first: int, most: int, *, lapse: bool, delete: bool, crash: bool, second: int | None = None) -> None:
+        """A worker takes a batch; when it lapses, the other (or `second`: its own other lane) takes it too, perhaps with more messages,
+        while the first goes on."""
         taken = self.messages[:most]
         if not lapse:
             done, handled = await self.work(first, taken)
         else:
             more = self.messages[: most + 1]
-            _, (done, handled) = await asyncio.gather(self.work(first, taken), self.work(1 - first, more))
+            other = 1 - first if second is None else second
+            _, (done, handled) = await asyncio.gather(self.work(first, taken), self.work(other, more))
         if crash:
             self.workers[first] = self.new_worker()
         elif delete and handled is not None:
@@ -67,6 +79,7 @@ class Group:
 
     async def work(self, number: int, taken: list[tuple[str, list[Command]]]) -> tuple[list[Delivery], Any]:
         worker, told = self.workers[number]
+        told.begin()
         heads = {c.stream: await self._fold(c) for _, commands in taken for c in commands}
         deliveries = [
             Delivery(ident, "r", "p0", pack_commands(Partition(0), [encode_command(c) for c in commands]), 1) for ident, commands in taken
@@ -75,13 +88,14 @@ class Group:
             handled = await worker.handle(deliveries)
         except Retryable:
             return [], None
-        done = {each.message_id for each in handled.done}
-        notices = iter(told.notices)
+        notices = deque(told.notices)
         for ident, commands in taken:
-            for place, command in enumerate(commands):
-                if ident in done:
-                    self._judge((ident, place), command, next(notices).outcome, heads[command.stream])
-        told.notices.clear()
+            for place, command in enumerate(commands):  # told in this order; of a message that is not done, not every one
+                first = notices[0] if notices else None
+                if first is not None and (first.stream, first.actor, first.command_id) == (command.stream, command.actor, command.id):
+                    self._judge((ident, place), command, notices.popleft().outcome, heads[command.stream])
+        if notices:
+            self.faults.append(f"told of commands that were not there: {notices}")
         return handled.done, handled.deleted
 
     async def _fold(self, command: Command) -> History:
@@ -99,9 +113,14 @@ class Group:
         """Everything that must hold when the queue is empty."""
         faults = list(self.faults)
         faults += [f"{where} was told {outcomes}" for where, outcomes in self.outcomes.items() if len(outcomes) != 1]
+        everything = {(ident, place) for ident, commands in self.sent for place in range(len(commands))}
+        faults += [f"{where} was never told" for where in everything - self.outcomes.keys()]
         for stream in {command.stream for _, commands in self.sent for command in commands}:
             commits = await self.store.stored(stream)
             history, acted = empty(stream), dict[Identity, set[int]]()
+            times = [each.at for commit in commits for each in commit.recorded()]
+            faults += [f"{stream}: times do not rise"] if times != sorted(set(times)) else []
+            faults += [f"{stream}: a commit of {len(each.events)} bytes" for each in commits if len(bytes(each.events)) > self.limit]
             for commit in commits:
                 history.absorb([commit], REGISTRY)  # raises on a hole, a repeat or an overlap
                 for each in commit.recorded():
