@@ -1,6 +1,6 @@
 """What a handler returns: a whole answer, or one that is written as it comes to be."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -19,12 +19,16 @@ class Answer(NamedTuple):
     body: bytes
 
 
+Write = Callable[[bytes], Awaitable[None]]
+"""Returns when the piece is on its way; not before the caller took most of what was written earlier."""
+
+
 class Stream(NamedTuple):
-    """Chunked; each piece is written when it is there."""
+    """Chunked; `body` writes each piece when it is there, and returns at the end."""
 
     status: int
     headers: list[Header]
-    pieces: AsyncGenerator[bytes, None]
+    body: Callable[[Write], Awaitable[None]]
 
 
 def json_answer(body: Any, *headers: Header, status: int = 200) -> Answer:

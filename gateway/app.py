@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Sequence
-from contextlib import aclosing
 from typing import Final
 
 from gateway.answers import Answer, Stream
@@ -94,8 +93,9 @@ def _answer_of(problem: Problem, scope: Scope) -> Answer:
 
 
 async def _write_stream(answer: Stream, send: Send) -> None:
+    async def write(piece: bytes) -> None:
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+
     await send({"type": "http.response.start", "status": answer.status, "headers": answer.headers})
-    async with aclosing(answer.pieces) as pieces:
-        async for piece in pieces:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await answer.body(write)
     await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -51,10 +51,12 @@ class Gateway:
     app: App
     sender: Sender
     outcomes: Outcomes
+    batch: BatchRoute
 
     def stopping(self) -> None:
-        """Nobody is kept waiting for outcomes much longer."""
+        """Nobody is kept waiting for outcomes much longer, and no batch goes on coming."""
         self.outcomes.stop()
+        self.batch.stop()
 
     async def drained(self) -> None:
         """Until every command taken was confirmed or given up."""
@@ -68,20 +70,21 @@ async def running(ports: Ports) -> AsyncIterator[Gateway]:
     claims = Combiner(ports.memory.claim)
     outcomes = Outcomes(ports.notices, ports.heads.note)
     lookup = Lookup(ports.memory, ports.store, ports.registry)
-    app = App(routes(ports, Poster(sender, claims, outcomes, lookup), lookup))
+    poster = Poster(sender, claims, outcomes, lookup)
+    preparer = Preparer(ports.registry)
+    batch = BatchRoute(preparer, poster, now)
+    app = App(routes(ports, poster, preparer, batch))
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(each.run()) for each in (sender, claims, outcomes)]
-        yield Gateway(app, sender, outcomes)
+        yield Gateway(app, sender, outcomes, batch)
         for task in running:
             task.cancel()
 
 
-def routes(ports: Ports, poster: Poster, lookup: Lookup) -> list[Route]:
+def routes(ports: Ports, poster: Poster, preparer: Preparer, batch: BatchRoute) -> list[Route]:
     """Everything that can be asked of a gateway."""
-    preparer = Preparer(ports.registry)
     commands = CommandRoutes(preparer, poster, LOCATIONS, now)
-    batch = BatchRoute(preparer, poster, now)
-    status = StatusRoute(lookup, poster.outcomes, ports.projected)
+    status = StatusRoute(poster.lookup, poster.outcomes, ports.projected)
     comments = CommentCommands(preparer, commands, now)
     queries = CommentQueries(ports.reads, ports.store, ports.registry)
     health = HealthRoutes(ports.checks)

@@ -81,15 +81,24 @@ class Outcomes:
     @contextmanager
     def expecting(self, key: Key, fingerprint: str = "") -> Iterator[Waiter]:
         """Register before the command is sent; leaves nothing behind."""
-        waiter = Waiter(fingerprint)
-        self._waiters.setdefault(key, set()).add(waiter)
+        waiter = self.expect(key, fingerprint)
         try:
             yield waiter
         finally:
-            left = self._waiters[key]
-            left.discard(waiter)
-            if not left:
-                del self._waiters[key]
+            self.forget(key, waiter)
+
+    def expect(self, key: Key, fingerprint: str = "") -> Waiter:
+        """As `expecting`, for who sees to `forget` itself."""
+        waiter = Waiter(fingerprint)
+        self._waiters.setdefault(key, set()).add(waiter)
+        return waiter
+
+    def forget(self, key: Key, waiter: Waiter) -> None:
+        """Once a waiter."""
+        left = self._waiters[key]
+        left.discard(waiter)
+        if not left:
+            del self._waiters[key]
 
     async def outcome(self, waiter: Waiter, until: float, look: Look) -> Outcome | None:
         """The outcome, or None when it is not known by `until` (the loop's time)."""

@@ -1,6 +1,7 @@
 """One command on its way: claimed, sent, confirmed, and, when the caller would wait, its outcome."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 from events.envelope import Command
@@ -24,8 +25,8 @@ class Poster:
     """What single posts and batches have in common."""
 
     def __init__(self, sender: Sender, claims: Claims, outcomes: Outcomes, lookup: Lookup) -> None:
-        self.sender, self.outcomes = sender, outcomes
-        self._claims, self._lookup = claims, lookup
+        self.sender, self.outcomes, self.lookup = sender, outcomes, lookup
+        self._claims = claims
 
     async def post(self, prepared: Prepared, wait: float, created_below: str | None) -> Answer:
         """The whole answer. `created_below`: path of what the command creates, None when it creates nothing."""
@@ -68,6 +69,11 @@ class Poster:
             raise receipts.reused(command)
         return claim
 
+    async def claims(self, commands: Sequence[Command]) -> list[Claim]:
+        """Of many; what another command holds is the caller's to refuse (`Claim.holder`)."""
+        asked = [self._claims.ask(each) for each in commands]
+        return [await each for each in asked]
+
     async def look(self, command: Command) -> Outcome | None:
         """What Redis or the stream knows of the command now."""
-        return await self._lookup.outcome(command)
+        return await self.lookup.outcome(command)

@@ -20,6 +20,8 @@ MAX_HEADER_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 4 * 1024 * 1024
 """Of a body that was answered before it was read: swallowed, so that the caller sees the answer and not a reset."""
+WRITE_SECONDS: Final = 30.0
+"""For a caller to take what was written for it; one that sends its whole body first may take as long as the body may."""
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[^ ]*) HTTP/1\.[01]\r?\n")
 
 
@@ -28,6 +30,7 @@ class Bounds(NamedTuple):
 
     connections: int = MAX_CONNECTIONS
     header_seconds: float = HEADER_SECONDS
+    write_seconds: float = WRITE_SECONDS
 
 
 BOUNDS: Final = Bounds()
@@ -47,6 +50,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._in_body = False
         self._swallowed = 0
         self._timer: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -57,6 +61,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._disarm()
+        self._taken()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -107,6 +112,28 @@ class GatewayProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._in_body and not self.transport.is_closing():
             self._arm(LINGER_SECONDS, self.transport.close)
+
+    def pause_writing(self) -> None:
+        """So much is written that nobody read: not for ever."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self.bounds.write_seconds, self._not_taken)
+
+    def resume_writing(self) -> None:
+        """The caller reads."""
+        self._taken()
+        super().resume_writing()
+
+    def _taken(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _not_taken(self) -> None:
+        if self._in_body:
+            self._unread = self.loop.call_later(self.bounds.write_seconds, self._not_taken)
+            return
+        self._unread = None
+        self.transport.abort()
 
     def _headers_late(self) -> None:
         self._timer = None

@@ -104,10 +104,7 @@ class Request:
 
     async def body(self, content_types: tuple[bytes, ...] = (b"application/json",), limit: int = MAX_BODY) -> bytes:
         """The whole body. Problems: 415, 413 (at once when announced), 408."""
-        self._check_kind(content_types)
-        announced = self.headers.get(b"content-length")
-        if announced is not None and (not announced.isdigit() or len(announced) > 19 or int(announced) > limit):
-            raise too_large(limit)
+        self._check(content_types, limit)
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
@@ -124,8 +121,13 @@ class Request:
                     message = await self._next()
                     body += message.get("body", b"")
         except TimeoutError:
-            raise Problem("request_timeout", "the body came too slowly", headers=(CLOSE,)) from None
+            raise too_slow() from None
         return bytes(body) if len(body) <= limit else self._over(limit)
+
+    def pieces(self, content_types: tuple[bytes, ...], limit: int) -> "Pieces":
+        """The body as it comes. Problems at once: 415, 413 when announced; `limit` is otherwise the reader's own affair."""
+        self._check(content_types, limit)
+        return Pieces(self._next, self._read_seconds)
 
     async def _next(self) -> Message:
         message = await self._receive()
@@ -135,6 +137,12 @@ class Request:
 
     def _over(self, limit: int) -> bytes:
         raise too_large(limit)
+
+    def _check(self, content_types: tuple[bytes, ...], limit: int) -> None:
+        self._check_kind(content_types)
+        announced = self.headers.get(b"content-length")
+        if announced is not None and (not announced.isdigit() or len(announced) > 19 or int(announced) > limit):
+            raise too_large(limit)
 
     def _check_kind(self, content_types: tuple[bytes, ...]) -> None:
         given = self.headers.get(b"content-type", b"")
@@ -147,6 +155,54 @@ class Request:
         encoding = self.headers.get(b"content-encoding", b"identity")
         if encoding.strip().lower() not in (b"identity", b""):
             raise Problem("unsupported_media_type", "the body must not be compressed")
+
+
+class Pieces:
+    """A body that is read piece by piece. Not to ask for the next one is what slows a caller down: nothing is read ahead of it."""
+
+    def __init__(self, receive: Receive, read_seconds: float) -> None:
+        self._receive, self._allowed = receive, read_seconds
+        self._loop = asyncio.get_running_loop()
+        self._more = True
+        self._ends = float("inf")
+        self._asking: asyncio.Timeout | None = None
+        self.waited = 0.0
+        """Seconds in which the caller was waited for: what it is given grows with every byte, and stands still while nobody asks."""
+
+    async def next(self) -> bytes:
+        """b"" is the end. Raises Disconnected; Problem `request_timeout` when it is too slow, `unavailable` after `end_at`."""
+        piece = b""
+        while self._more and not piece:
+            began = self._loop.time()
+            try:
+                async with asyncio.timeout_at(min(began + self._allowed - self.waited, self._ends)) as self._asking:
+                    message = await self._receive()
+            except TimeoutError:
+                raise stopping() if self._loop.time() >= self._ends else too_slow() from None
+            finally:
+                self._asking = None
+                self.waited += self._loop.time() - began
+            piece, self._more = message.get("body", b""), message.get("more_body", False)
+            self._allowed += len(piece) / SLOWEST
+        return piece
+
+    def end_at(self, when: float) -> None:
+        """The process is about to stop: nothing is waited for after `when` (the loop's time)."""
+        self._ends = when
+        if self._asking is not None:
+            self._asking.reschedule(min(when, self._asking.when() or when))
+
+    async def gone(self) -> None:
+        """After the end of the body: raises Disconnected when the caller goes away; returns when the server cannot tell."""
+        await self._receive()
+
+
+def too_slow() -> Problem:
+    return Problem("request_timeout", "the body came too slowly", headers=(CLOSE,))
+
+
+def stopping() -> Problem:
+    return Problem("unavailable", "this gateway is stopping; post the rest again", headers=(CLOSE, (b"retry-after", b"1")))
 
 
 def too_large(limit: int) -> Problem:

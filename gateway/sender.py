@@ -66,6 +66,8 @@ class Sender:
         self._news = asyncio.Event()
         self._returned = asyncio.Event()
         """A call came back: its partitions may go again."""
+        self._left = asyncio.Event()
+        """Something was confirmed or given up."""
         self._empty = asyncio.Event()
         self._empty.set()
         self._free = asyncio.Semaphore(CALLS_AT_ONCE)
@@ -82,6 +84,11 @@ class Sender:
         self._plan.add(partition, prepared.body, Waiting(prepared, confirmed), now)
         self._news.set()
         return confirmed
+
+    async def room(self) -> None:
+        """Until something left the buffer."""
+        self._left.clear()
+        await self._left.wait()
 
     @property
     def waiting_bytes(self) -> int:
@@ -173,6 +180,7 @@ class Sender:
         self._heard = self._loop.time()
         for parcel in parcels:
             self._plan.confirmed(parcel)
+        self._left.set()
         self._news.set()
         self._returned.set()
         waiting = [each for parcel in parcels for each in parcel.items]
@@ -193,6 +201,7 @@ class Sender:
                     each.confirmed.set_exception(NotSent())
                     each.confirmed.exception()  # its caller may be gone: nobody need look at it
             COMMANDS.labels("refused").inc(len(lost))
+            self._left.set()
             self._look_empty()
 
     def _look_empty(self) -> None:

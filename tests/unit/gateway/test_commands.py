@@ -167,16 +167,15 @@ async def test_a_full_buffer_says_so(gateway: World) -> None:
     line = json.dumps({"name": "comment.create", "data": {"picture_id": "p", "text": "\U0001f600" * 10_000}}, ensure_ascii=False)
     batch = "\n".join([line] * 400).encode()
     headers = {"content-type": "application/x-ndjson"}
-    filling = [asyncio.ensure_future(gateway.client.post("/commands/batch", content=batch, headers=headers)) for _ in range(3)]
+    filling = [asyncio.ensure_future(gateway.client.post("/commands/batch", content=batch, headers=headers)) for _ in range(5)]
     await until(lambda: gateway.gateway.sender.waiting_bytes >= 32 * 1024 * 1024 - 50_000)
     answer = await gateway.post("/pictures/p/comments", {"text": "\U0001f600" * 10_000})
     assert (answer.status_code, answer.json()["code"]) == (503, "buffer_full")
     assert int(answer.headers["retry-after"]) >= 1
     gateway.queue.open.set()
     receipts = [json.loads(text) for each in await asyncio.gather(*filling) for text in each.text.splitlines()]
-    assert {each["status"] for each in receipts} == {"pending", "refused"}
-    assert {each["code"] for each in receipts if each["status"] == "refused"} == {"buffer_full"}
-    assert len(receipts) == 1200
+    assert {each["status"] for each in receipts} == {"pending"}
+    assert len(receipts) == 2000
 
 
 async def test_a_problem_names_its_trace(gateway: World) -> None:
