@@ -14,7 +14,7 @@ from events.dynamo_items import Item, to_item
 from events.envelope import Commit
 from events.item_size import commit_units
 from events.store import Appended
-from runtime.aws import AwsUnavailable, aws_errors, error_code
+from runtime.aws import AwsThrottled, AwsUnavailable, aws_errors, error_code, is_throttle
 from runtime.aws_metering import count_append
 from runtime.errors import ConfigurationError
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 PUTS_AT_ONCE: Final = 16
 _TWICE: Final = 2  # a transaction writes every item twice, and is billed so even when it is cancelled
+_AGAIN: Final = (Appended.NO, Appended.BUSY)
 _FRESH: Final = "attribute_not_exists(stream_id)"
 
 
@@ -58,6 +59,8 @@ class PartiqlInsert:
         try:
             with aws_errors():
                 answer = await self._dynamodb.batch_execute_statement(Statements=[self._statement(to_item(commit)) for commit in commits])
+        except AwsThrottled:
+            return [Appended.BUSY] * len(commits)
         except AwsUnavailable:
             return [Appended.UNKNOWN] * len(commits)
         return [_partiql_answer(each) for each in answer["Responses"]]
@@ -72,7 +75,12 @@ def _partiql_answer(response: Any) -> Appended:
     code = str(response.get("Error", {}).get("Code", ""))
     if not code:
         return Appended.YES
-    return Appended.CONFLICT if code.startswith("DuplicateItem") else Appended.UNKNOWN
+    return Appended.CONFLICT if code.startswith("DuplicateItem") else _no_or_unknown(code)
+
+
+def _no_or_unknown(code: str) -> Appended:
+    """Of one statement that was not carried out for a reason of the moment; any other error is not to be trusted."""
+    return Appended.BUSY if is_throttle(code) or code.startswith("TransactionConflict") else Appended.UNKNOWN
 
 
 class TransactPut:
@@ -85,7 +93,7 @@ class TransactPut:
         answers = await self._put(commits)
         units = list(map(commit_units, commits))
         # What a cancelled transaction left out comes again; as single statements it would have been written the first time.
-        single = sum(each for each, answer in zip(units, answers, strict=True) if answer is not Appended.NO)
+        single = sum(each for each, answer in zip(units, answers, strict=True) if answer not in _AGAIN)
         count_append(self._table, single, as_run=_TWICE * sum(units))
         return answers
 
@@ -99,6 +107,8 @@ class TransactPut:
                     if error_code(wrong) != "TransactionCanceledException":
                         raise
                     return _cancelled(wrong, len(commits))
+        except AwsThrottled:
+            return [Appended.BUSY] * len(commits)
         except AwsUnavailable:
             return [Appended.UNKNOWN] * len(commits)
         return [Appended.YES] * len(commits)
@@ -109,8 +119,13 @@ def _cancelled(wrong: ClientError, count: int) -> list[Appended]:
     reasons = wrong.response.get("CancellationReasons", [])
     if len(reasons) != count:
         return [Appended.UNKNOWN] * count
-    taken = [str(reason.get("Code", "")).startswith("ConditionalCheckFailed") for reason in reasons]
-    return [Appended.CONFLICT if each else Appended.NO for each in taken]
+    return [_reason(str(reason.get("Code", ""))) for reason in reasons]
+
+
+def _reason(code: str) -> Appended:
+    if code.startswith("ConditionalCheckFailed"):
+        return Appended.CONFLICT
+    return Appended.BUSY if is_throttle(code) or code.startswith("TransactionConflict") else Appended.NO
 
 
 class SinglePuts:
@@ -131,6 +146,8 @@ class SinglePuts:
                     if error_code(wrong) != "ConditionalCheckFailedException":
                         raise
                     return Appended.CONFLICT
+        except AwsThrottled:
+            return Appended.BUSY
         except AwsUnavailable:
             return Appended.UNKNOWN
         return Appended.YES

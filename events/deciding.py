@@ -106,9 +106,8 @@ def confirm(history: History, draft: Draft, window: int | None = WINDOW) -> None
         history.remember_settled(draft.carried(), draft.at, window)
         for identity, seen in draft.acted:
             history.remember(identity, seen, window)
-        history.commit_first = Version(draft.base + 1)
         history.version, history.at, history.state = draft.version, draft.at, draft.state
-        history.unsettled.clear()
+        history.moved_to(Version(draft.base + 1), draft.size)
     else:
         history.unsettled.update(draft.settled)
         for identity in list(history.unsettled)[:-WINDOW]:

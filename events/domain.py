@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from events.ids import StreamId, stream_id, stream_parts
+from events.shape import state_shape
 from runtime.errors import ConfigurationError, Fatal, Rejected
 from runtime.times import Micros
 
@@ -55,6 +56,10 @@ class Decider:
     initial: Any
     decide: Callable[[Any, Any, Context], Sequence[Struct]]
     evolve: Callable[[Any, Any, Micros], Any]
+    state: Any = None
+    """Type of the state, for msgspec to write and read it in snapshots: `Order | None`. None: long streams are read whole."""
+    state_version: int = 1
+    """Raise it when `evolve` makes another state of the same events: snapshots of before are then not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +122,7 @@ class Registry:
         self._readers: Final[dict[str, msgspec.json.Decoder[Any]]] = {}
         self._upcasts: Final[dict[str, Upcast]] = {}
         self._stored: Final[dict[type[Struct], str]] = {}
+        self._shapes: Final[dict[str, str]] = {}
         faults = [fault for domain in self.domains for fault in self._add(domain)]
         if faults:
             raise ConfigurationError(faults)
@@ -133,6 +139,11 @@ class Registry:
             if up.to not in domain.events and up.to not in domain.upcasts
         ]
         faults += _odd_type(domain.type) + _circles(domain.upcasts)
+        try:
+            decider = domain.decider
+            self._shapes[domain.type] = state_shape(decider.state, decider.state_version, (*domain.events, *domain.upcasts))
+        except ConfigurationError as wrong:
+            faults += wrong.faults
         self._by_type[domain.type] = domain
         self.commands.update(domain.commands)
         self._domain_of.update(dict.fromkeys(domain.commands, domain))
@@ -149,6 +160,11 @@ class Registry:
         """The domain whose aggregate this stream is; None when no registered domain has that type."""
         parts = stream_parts(stream)
         return self._by_type.get(parts.type) if parts else None
+
+    def shape_of(self, stream: str) -> str:
+        """What a snapshot of this stream must say of its state; empty when its domain keeps none."""
+        parts = stream_parts(stream)
+        return self._shapes.get(parts.type, "") if parts else ""
 
     def stream_of(self, name: str, ident: str, tenant: str = "") -> StreamId:
         return stream_id(self._domain_of[name].type, ident, tenant)

@@ -1,16 +1,19 @@
-"""The event store on DynamoDB: table `events`, one item a commit."""
+"""The event store on DynamoDB: table `events`, one item a commit; table `snapshots`, one item a long stream."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from botocore.exceptions import ClientError
+
 from events.append_calls import AppendCall, append_call
 from events.dynamo_items import from_item
 from events.envelope import Commit
 from events.ids import EMPTY, StreamId, Version
-from events.store import Appended, Place
-from runtime.aws import Aws, AwsUnavailable, aws_errors
+from events.snapshots import Snapshot, to_item
+from events.store import Appended, Found, Key
+from runtime.aws import Aws, AwsUnavailable, aws_errors, error_code
 from runtime.lifecycle import backoff
 from runtime.settings import Settings
 from runtime.stack import Stack, table_name
@@ -28,15 +31,16 @@ async def open_store(aws: Aws, stack: Stack, settings: Settings) -> "DynamoStore
     """The composition: one client that reads, one that appends without retries."""
     table = table_name(settings, "events")
     call = append_call(stack.append, await aws.dynamodb_appending(), table)
-    return DynamoStore(await aws.dynamodb(), table, call)
+    return DynamoStore(await aws.dynamodb(), table, call, table_name(settings, "snapshots"))
 
 
 class DynamoStore:
     """See events.store.EventStore for what each method promises."""
 
-    def __init__(self, dynamodb: "DynamoDBClient", table: str, call: AppendCall) -> None:
-        self._dynamodb, self._table, self._call = dynamodb, table, call
-        self._free, self._reading = asyncio.Semaphore(CALLS_AT_ONCE), asyncio.Semaphore(CALLS_AT_ONCE)
+    def __init__(self, dynamodb: "DynamoDBClient", table: str, call: AppendCall, snapshots: str) -> None:
+        self._dynamodb, self._table, self._call, self._snapshots = dynamodb, table, call, snapshots
+        self._free = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._reading = asyncio.Semaphore(CALLS_AT_ONCE)
 
     async def load(self, stream: StreamId, after: Version = EMPTY) -> list[Commit]:
         query: dict[str, Any] = {
@@ -54,27 +58,54 @@ class DynamoStore:
                     return commits
                 query["ExclusiveStartKey"] = page["LastEvaluatedKey"]
 
-    async def commits_at(self, places: Sequence[Place]) -> dict[Place, Commit]:
-        pages = await asyncio.gather(*map(self._at, _chunks(places, KEYS_A_READ)))
-        return {(commit.stream, commit.first): commit for page in pages for commit in page}
+    async def read(self, keys: Sequence[Key], snapshots_of: Sequence[StreamId] = ()) -> Found:
+        parts = await asyncio.gather(*(self._read(call) for call in _reads(keys, snapshots_of)))
+        commits = {(commit.stream, commit.first): commit for part, _ in parts for commit in part}
+        return Found(commits, {item["stream_id"]["S"]: item for _, part in parts for item in part})
 
-    async def _at(self, places: Sequence[Place]) -> list[Commit]:
-        """One call, and more for what it left: DynamoDB answers at most 16 MB, and less when it is throttled."""
-        keys = [{"stream_id": {"S": stream}, "first_version": {"N": str(first)}} for stream, first in places]
-        wanted: Any = {self._table: {"Keys": keys, "ConsistentRead": True}}
-        found: list[Commit] = []
-        async with self._reading:
-            for attempt in range(1, READ_ATTEMPTS + 1):
+    async def _read(self, wanted: Sequence[Key | StreamId]) -> tuple[list[Commit], list[dict[str, Any]]]:
+        """One call's worth; what it left is asked for again, after a pause where nothing came."""
+        asked: Any = self._request(wanted)
+        commits: list[Commit] = []
+        snapshots: list[dict[str, Any]] = []
+        for attempt in range(1, READ_ATTEMPTS + 1):
+            async with self._reading:
                 with aws_errors():
-                    answer = await self._dynamodb.batch_get_item(RequestItems=wanted)
-                read = answer["Responses"].get(self._table, [])
-                found += map(from_item, read)
-                wanted = answer.get("UnprocessedKeys")
-                if not wanted:
-                    return found
-                if not read:
-                    await asyncio.sleep(backoff(attempt, random.random()))  # noqa: S311 - jitter
+                    answer = await self._dynamodb.batch_get_item(RequestItems=asked)
+            there = answer["Responses"]
+            commits += map(from_item, there.get(self._table, []))
+            snapshots += there.get(self._snapshots, [])
+            asked = answer.get("UnprocessedKeys")
+            if not asked:
+                return commits, snapshots
+            await asyncio.sleep(backoff(attempt, random.random()))  # noqa: S311 - jitter
         raise AwsUnavailable("BatchGetItem left keys unprocessed again and again")
+
+    def _request(self, wanted: Sequence[Key | StreamId]) -> dict[str, Any]:
+        commits = [{"stream_id": {"S": each[0]}, "first_version": {"N": str(each[1])}} for each in wanted if isinstance(each, tuple)]
+        snapshots = [{"stream_id": {"S": each}} for each in wanted if not isinstance(each, tuple)]
+        request: dict[str, Any] = {}
+        if commits:
+            request[self._table] = {"Keys": commits, "ConsistentRead": True}
+        if snapshots:  # not consistent, at half the price: an old one is as good
+            request[self._snapshots] = {"Keys": snapshots}
+        return request
+
+    async def keep(self, snapshot: Snapshot, instead_of: Any = None) -> bool:
+        item = to_item(snapshot)
+        condition = "attribute_not_exists(last_version) OR last_version < :last"
+        values: dict[str, Any] = {":last": item["last_version"]}
+        if instead_of is not None:
+            condition, values[":wrong"] = f"{condition} OR last_version = :wrong", instead_of
+        put: Any = {"TableName": self._snapshots, "Item": item, "ConditionExpression": condition, "ExpressionAttributeValues": values}
+        with aws_errors():
+            try:
+                await self._dynamodb.put_item(**put)
+            except ClientError as wrong:
+                if error_code(wrong) != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
 
     async def last_version(self, stream: StreamId) -> Version:
         with aws_errors():
@@ -115,8 +146,9 @@ class DynamoStore:
             await self._dynamodb.describe_table(TableName=self._table)
 
 
-def _chunks(items: Sequence[Place], size: int) -> Iterator[Sequence[Place]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
+def _reads(keys: Sequence[Key], snapshots_of: Sequence[StreamId]) -> Iterator[list[Key | StreamId]]:
+    wanted: list[Key | StreamId] = [*keys, *snapshots_of]
+    return (wanted[start : start + KEYS_A_READ] for start in range(0, len(wanted), KEYS_A_READ))
 
 
 def _calls(commits: Sequence[Commit], most: int) -> Iterator[list[Commit]]:

@@ -39,7 +39,21 @@ class Seen(NamedTuple):
 class History:
     """One stream, folded. Mutated only by `absorb` and `advance`; `state` itself is immutable."""
 
-    __slots__ = ("at", "commit_first", "decider", "floor", "seen", "state", "stream", "unsettled", "version")
+    __slots__ = (
+        "at",
+        "commit_first",
+        "commit_previous",
+        "decider",
+        "floor",
+        "grown",
+        "seen",
+        "snapshot",
+        "state",
+        "stream",
+        "unsettled",
+        "version",
+        "wrong_snapshot",
+    )
 
     def __init__(self, stream: StreamId, decider: Decider) -> None:
         self.stream = stream
@@ -47,6 +61,8 @@ class History:
         self.version = EMPTY
         self.commit_first = EMPTY
         """First version of the newest commit: its key."""
+        self.commit_previous = EMPTY
+        """The key of the commit before it."""
         self.at = Micros(0)
         self.state: Any = decider.initial
         self.seen: dict[Identity, Seen] = {}
@@ -54,6 +70,12 @@ class History:
         """When the newest command that fell out of the window acted: `at` of its `Seen`. None while none fell out."""
         self.unsettled: dict[Identity, Settled] = {}
         """Commands that changed nothing since the newest commit and whose messages may come again."""
+        self.snapshot = EMPTY
+        """Version of the newest snapshot as far as known here."""
+        self.grown = 0
+        """Bytes of the events since."""
+        self.wrong_snapshot: Any = None
+        """`last_version` of a snapshot that could not be used, as it lies there: the next one may take its place."""
 
     def absorb(self, commits: Iterable[Commit], registry: Registry, window: int | None = WINDOW) -> "History":
         """Fold stored commits on top. `window=None` keeps every id (for redriven and old commands)."""
@@ -70,9 +92,14 @@ class History:
                 self.remember((recorded.actor, recorded.command_id), seen, window)
             if self.version != commit.last:
                 raise BrokenStream(f"{self.stream}: commit {commit.first} holds other than its versions")
-            self.commit_first = commit.first
-            self.unsettled.clear()
+            self.moved_to(commit.first, len(bytes(commit.events)))
         return self
+
+    def moved_to(self, commit_first: Version, size: int) -> None:
+        """The newest commit is now the one with that key, of `size` bytes of events; it told of what was unsettled."""
+        self.commit_previous, self.commit_first = self.commit_first, commit_first
+        self.grown += size
+        self.unsettled.clear()
 
     def remember_settled(self, settled: Iterable[Settled], at: Micros, window: int | None = WINDOW) -> None:
         """Ids that a commit carries for commands that changed nothing; they come before the commit's own. `at`: of its last event."""

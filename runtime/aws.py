@@ -60,9 +60,27 @@ _TRANSIENT: Final = frozenset(
     }
 )
 
+_THROTTLES: Final = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "ThrottlingError",
+        "TooManyRequestsException",
+        "RequestThrottled",
+        "RequestLimitExceeded",
+        "ProvisionedThroughputExceededException",
+        "ProvisionedThroughputExceeded",
+    }
+)
+
 
 class AwsUnavailable(Retryable):
     """AWS did not answer in time, throttled, or had an error of its own."""
+
+
+class AwsThrottled(AwsUnavailable):
+    """AWS would not take the request now: it was not carried out."""
 
 
 class AwsRefused(Fatal):
@@ -78,6 +96,11 @@ def error_code(wrong: ClientError) -> str:
     return str(wrong.response.get("Error", {}).get("Code", "")).rpartition(".")[2]
 
 
+def is_throttle(code: str) -> bool:
+    """Whether this error says that nothing was done because too much was asked."""
+    return code in _THROTTLES
+
+
 def is_transient(code: str, status: int) -> bool:
     """Whether the same request may succeed later."""
     return code in _TRANSIENT or status >= 500 or status == 429
@@ -90,6 +113,8 @@ def aws_errors() -> Iterator[None]:
         yield
     except ClientError as wrong:
         code, status = error_code(wrong), int(wrong.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+        if is_throttle(code):
+            raise AwsThrottled(code) from wrong
         if is_transient(code, status):
             raise AwsUnavailable(code) from wrong
         raise AwsRefused(code, str(wrong.response.get("Error", {}).get("Message", ""))) from wrong

@@ -49,6 +49,7 @@ HTTP: Final = Counter("headrace_http_requests", "HTTP answers", ["route", "statu
 STATE_CACHE: Final = Counter("headrace_state_cache", "Look-ups of a stream's state", ["result"], registry=REGISTRY)
 STATE_CACHE_BYTES: Final = Gauge("headrace_state_cache_bytes", "Bytes that the cached states hold, about", registry=REGISTRY)
 STATE_CACHE_STREAMS: Final = Gauge("headrace_state_cache_streams", "Streams whose state is cached", registry=REGISTRY)
+SNAPSHOTS: Final = Counter("headrace_snapshots", "Snapshots of streams by what was done with them", ["verdict"], registry=REGISTRY)
 READS: Final = Counter("headrace_reads", "Queries by the tier that answered", ["source"], registry=REGISTRY)
 PARKED: Final = Gauge("headrace_parked_streams", "Streams parked by this projector", registry=REGISTRY)
 APPENDED_AT: Final = Gauge("headrace_appended_at_seconds", "Time of the newest commit appended", registry=REGISTRY)

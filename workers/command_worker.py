@@ -18,6 +18,7 @@ from workers.consumer import Handled
 from workers.jobs import Batch, open_batch
 from workers.queue import Delivery, Queue
 from workers.rounds import Rounds
+from workers.snapshotting import SnapshotWriter
 from workers.state_cache import StateCache
 from workers.telling import Teller
 from workers.trials import Trials
@@ -32,11 +33,18 @@ class Undecided(Retryable):
 class CommandWorker:
     """`handle` is the consumer loop's handler."""
 
-    def __init__(self, store: EventStore, registry: Registry, partitions: int, told: tuple[Queue, Teller, Trials]) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        registry: Registry,
+        partitions: int,
+        told: tuple[Queue, Teller, Trials],
+        snapshots: SnapshotWriter | None = None,
+    ) -> None:
         self._partitions = partitions
         self._queue, self._teller, self._trials = told
         self._cache = StateCache()
-        self._rounds = Rounds(store, registry, self._cache)
+        self._rounds = Rounds(store, registry, self._cache, snapshots)
         self._careful = Careful(self._trials, self._rounds, store)
         self._gone: list[str] = []
         """Messages that were handled with care and are deleted: their notes may go."""

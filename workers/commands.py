@@ -12,6 +12,7 @@ from runtime.stack import load_stack, table_name
 from workers.command_worker import CommandWorker
 from workers.consumer import consume, open_queue
 from workers.process import Ready, run_role
+from workers.snapshotting import snapshots_written
 from workers.telling import Teller
 from workers.trials import DynamoTrials
 
@@ -32,7 +33,8 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         store = await open_store(aws, facts, settings)
         queue = await open_queue(aws, facts, "commands", settings)
         client = await stack.enter_async_context(open_redis(settings))
+        snapshots = await stack.enter_async_context(snapshots_written(store, domains))
         trials = DynamoTrials(await aws.dynamodb(), table_name(settings, "control"))
-        worker = CommandWorker(store, domains, facts.partitions, (queue, Teller(client, settings.stack), trials))
+        worker = CommandWorker(store, domains, facts.partitions, (queue, Teller(client, settings.stack), trials), snapshots)
         await stack.enter_async_context(ready.listening({"sqs": queue.check, "dynamodb": store.check}))
         await consume(queue, worker.handle, stop, LANES)

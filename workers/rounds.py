@@ -7,22 +7,25 @@ the next round; what changed nothing is final only on a state that was the strea
 import asyncio
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from events.deciding import Draft, confirm, decide
 from events.domain import Registry
 from events.envelope import Commit
 from events.history import WINDOW, History
 from events.ids import EMPTY, Version
-from events.store import Appended, EventStore, Place
+from events.snapshots import Unusable, bear_out, from_item, restore
+from events.store import Appended, EventStore, Key
 from runtime import logs
 from runtime.errors import Fatal
 from runtime.lifecycle import backoff
-from runtime.metrics import APPENDED_AT, BEFORE_BURST_AT, BURST_AT, COMMITS
+from runtime.metrics import APPENDED_AT, BEFORE_BURST_AT, BURST_AT, COMMITS, SNAPSHOTS
 from workers.jobs import Job
+from workers.snapshotting import SnapshotWriter
 from workers.state_cache import StateCache
 
 MOST: Final = 10
+_AGAIN: Final = (Appended.NO, Appended.BUSY)
 READS_AT_ONCE: Final = 16
 AHEAD: Final = (2, 8)
 """Commits of each stream asked for together, first and then again; what is longer is queried. Of most streams the first shows the end."""
@@ -33,8 +36,8 @@ _LOG: Final = logs.get("rounds")
 class Rounds:
     """Decides jobs; a job still waiting afterwards could not be decided now and must come again."""
 
-    def __init__(self, store: EventStore, registry: Registry, cache: StateCache) -> None:
-        self._store, self._registry, self._cache = store, registry, cache
+    def __init__(self, store: EventStore, registry: Registry, cache: StateCache, snapshots: SnapshotWriter | None = None) -> None:
+        self._store, self._registry, self._cache, self._snapshots = store, registry, cache, snapshots
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
         self._appended_at = 0
 
@@ -75,14 +78,37 @@ class Rounds:
 
     async def _read_together(self, jobs: list[Job]) -> None:
         """On from what is known, some commits ahead of many streams a call, until each stream's end was seen."""
+        for job in jobs:
+            job.fresh = False
         for ahead in AHEAD:
             if not jobs:
                 return
-            found = await self._store.commits_at([place for job in jobs for place in _ahead(job, ahead)])
-            jobs = [job for job in jobs if not self._follow(job, found, ahead)]
+            cold = [job.stream for job in jobs if job.history is None]
+            found = await self._store.read([key for job in jobs for key in _ahead(job, ahead)], cold)
+            await asyncio.gather(*(self._from_snapshot(job, found.snapshots[job.stream]) for job in jobs if job.stream in found.snapshots))
+            jobs = [job for job in jobs if job.waiting() and not job.fresh and not self._follow(job, found.commits, ahead)]
         await asyncio.gather(*(self._read_rest(job) for job in jobs))
 
-    def _follow(self, job: Job, found: Mapping[Place, Commit], ahead: int) -> bool:
+    async def _from_snapshot(self, job: Job, item: Mapping[str, Any]) -> None:
+        """The state as kept, when the store bears it out, and what came after; else the stream is read from its beginning."""
+        history = self._base(job)
+        try:
+            snapshot = from_item(item)
+            restored = restore(snapshot, self._registry)
+            async with self._reading:
+                commits = await self._store.load(job.stream, Version(snapshot.first - 1))
+            bear_out(snapshot, commits)
+        except Unusable as why:
+            SNAPSHOTS.labels(why.reason).inc()
+            if why.reason != "newer":
+                history.wrong_snapshot = item.get("last_version")
+            job.history = history
+            return
+        SNAPSHOTS.labels("used").inc()
+        self._absorb(job, restored, commits[1:])
+        job.fresh, job.behind = True, False
+
+    def _follow(self, job: Job, found: Mapping[Key, Commit], ahead: int) -> bool:
         """Take over the commits that follow one another; False when more may follow than were asked for."""
         history = self._base(job)
         last = history.version
@@ -144,9 +170,11 @@ class Rounds:
         if not job.waiting():
             history.forget(WINDOW)  # of a full one; what it has to tell of commands without effect is kept
             self._cache.put(history)
+            if self._snapshots is not None:
+                self._snapshots.offer(history)
 
     async def _append(self, drafts: Sequence[tuple[Job, Draft]]) -> bool:
-        """False when an answer was missing, or all were refused for others' sake: pause before the next round."""
+        """False when an answer was missing, one was throttled, or all were refused for others' sake: pause before the next round."""
         answers = await self._store.append([draft.commit() for _, draft in drafts])
         self._note_appended(max((draft.at for (_, draft), each in zip(drafts, answers, strict=True) if each is Appended.YES), default=0))
         for (job, draft), answer in zip(drafts, answers, strict=True):
@@ -154,9 +182,9 @@ class Rounds:
             if answer is Appended.YES and job.history is not None:
                 job.fresh = True  # nobody was faster, so this base was the head a moment ago
                 self._conclude(job, job.history, draft)
-            elif answer is not Appended.NO:
+            elif answer not in _AGAIN:
                 job.look_again()
-        return Appended.UNKNOWN not in answers and set(answers) != {Appended.NO}
+        return not {Appended.UNKNOWN, Appended.BUSY} & set(answers) and set(answers) != {Appended.NO}
 
     def _note_appended(self, at: int) -> None:
         """For `headrace status`, which tells from it how long the oldest commit waits that a projector lacks. Microseconds."""
@@ -169,7 +197,7 @@ class Rounds:
         APPENDED_AT.set(at / 1_000_000)
 
 
-def _ahead(job: Job, count: int) -> Iterator[Place]:
+def _ahead(job: Job, count: int) -> Iterator[Key]:
     """Where the next commits begin if each holds one event; of longer ones some of these places are inside."""
     version = job.history.version if job.history is not None else EMPTY
     return ((job.stream, Version(version + step)) for step in range(1, count + 1))

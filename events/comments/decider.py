@@ -67,4 +67,4 @@ def _own(comment: Comment | None, actor: str) -> Comment:
     return comment
 
 
-DECIDER: Final = Decider(initial=None, decide=decide, evolve=evolve)
+DECIDER: Final = Decider(initial=None, decide=decide, evolve=evolve, state=Comment | None)

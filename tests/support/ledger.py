@@ -94,6 +94,6 @@ DOMAIN: Final = Domain(
         "account.book": CommandType(Book, lambda command: command.account_id),
     },
     events=EVENTS,
-    decider=Decider(initial=None, decide=decide, evolve=evolve),
+    decider=Decider(initial=None, decide=decide, evolve=evolve, state=Account | None),
     upcasts=UPCASTS,
 )

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from events.envelope import Commit
 from events.ids import EMPTY, StreamId, Version
 from events.memory_store import MemoryStore
-from events.store import Appended, Place
+from events.store import Appended, Found, Key
 from runtime.errors import Retryable
 
 APPENDS = ("lost", "vanished", "late", "no", "false conflict")
@@ -29,9 +29,9 @@ class ScriptedStore(MemoryStore):
         await self._others("read")
         return await super().load(stream, after)
 
-    async def commits_at(self, places: Sequence[Place]) -> dict[Place, Commit]:
+    async def read(self, keys: Sequence[Key], snapshots_of: Sequence[StreamId] = ()) -> Found:
         await self._others("read")
-        return await super().commits_at(places)
+        return await super().read(keys, snapshots_of)
 
     async def append(self, commits: Sequence[Commit]) -> list[Appended]:
         await self._others("")

@@ -27,4 +27,4 @@ async def store(request: pytest.FixtureRequest, aws: Aws, settings: Settings) ->
         return MemoryStore()
     dynamodb, appending, table = await aws.dynamodb(), await aws.dynamodb_appending(), table_name(settings, "events")
     mode = (await load_stack(dynamodb, settings)).append if request.param == OWN else request.param
-    return DynamoStore(dynamodb, table, append_call(mode, appending, table))
+    return DynamoStore(dynamodb, table, append_call(mode, appending, table), table_name(settings, "snapshots"))

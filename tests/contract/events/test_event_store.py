@@ -7,7 +7,9 @@ from msgspec import Raw, structs
 
 from events.envelope import ENCODER, Commit, Settled
 from events.ids import EMPTY, CommandId, Fingerprint, StreamId, Version
+from events.snapshots import Snapshot, from_item
 from events.store import Appended, EventStore
+from runtime.times import Micros
 
 YES, CONFLICT = Appended.YES, Appended.CONFLICT
 
@@ -39,8 +41,8 @@ async def test_what_was_appended_is_loaded_in_order(store: EventStore) -> None:
 async def test_a_stream_nobody_wrote_is_empty(store: EventStore) -> None:
     assert await store.load(fresh()) == []
     assert await store.last_version(fresh()) == EMPTY
-    assert await store.commits_at([(fresh(), Version(1))]) == {}
-    assert await store.commits_at([]) == {}
+    assert (await store.read([(fresh(), Version(1))])).commits == {}
+    assert (await store.read([])).commits == {}
     assert await store.append([]) == []
 
 
@@ -85,7 +87,7 @@ async def test_a_conflict_never_takes_its_neighbours_along_unsaid(store: EventSt
 async def test_more_commits_than_a_call_takes(store: EventStore) -> None:
     asked = [commit(fresh()) for _ in range(130)]
     assert await store.append(asked) == [YES] * 130
-    found = await store.commits_at([(each.stream, each.first) for each in asked])
+    found = (await store.read([(each.stream, each.first) for each in asked])).commits
     assert {place: told([each]) for place, each in found.items()} == {(each.stream, each.first): told([each]) for each in asked}
 
 
@@ -93,7 +95,7 @@ async def test_commits_are_found_where_they_begin_and_nowhere_else(store: EventS
     one, two = fresh(), fresh()
     await store.append([commit(one)])
     await store.append([commit(one, 2, 3, 1)])
-    found = await store.commits_at([(stream, Version(version)) for stream in (one, two) for version in (1, 2, 3, 4)])
+    found = (await store.read([(stream, Version(version)) for stream in (one, two) for version in (1, 2, 3, 4)])).commits
     assert found.keys() == {(one, 1), (one, 2)}
     assert told(list(found.values())) in (told([commit(one), commit(one, 2, 3, 1)]), told([commit(one, 2, 3, 1), commit(one)]))
 
@@ -132,3 +134,20 @@ async def test_a_scan_sees_every_commit_once_whatever_the_segments(store: EventS
     for segments in (1, 3):
         seen = [each.stream for s in range(segments) async for page in store.scan(s, segments) for each in page]
         assert [seen.count(each.stream) for each in asked] == [1] * 12
+
+
+def snapshot_of(one: Commit, version: int) -> Snapshot:
+    return Snapshot(one.stream, "shape", Version(1), Version(version), Version(0), Micros(1), Raw(b"{}"), [])
+
+
+async def test_a_snapshot_is_put_only_over_an_older_or_a_wrong_one(store: EventStore) -> None:
+    one = commit(fresh())
+    assert await store.keep(snapshot_of(one, 7))
+    assert not await store.keep(snapshot_of(one, 7))
+    assert not await store.keep(snapshot_of(one, 6))
+    assert await store.keep(snapshot_of(one, 8))
+    assert not await store.keep(snapshot_of(one, 5), {"N": "7"})
+    assert await store.keep(snapshot_of(one, 5), {"N": "8"})
+    found = await store.read([(one.stream, Version(1))], [one.stream, fresh()])
+    assert found.commits == {}
+    assert from_item(found.snapshots[one.stream]).version == 5

@@ -124,7 +124,8 @@ async def test_partiql_costs_the_same_as_it_is_run(aws: Aws, settings: Settings)
 
 async def test_reads_are_by_4_kb_and_twice_as_much_when_consistent(aws: Aws, settings: Settings) -> None:
     table, dynamodb = table_name(settings, "events"), await aws.dynamodb()
-    store = DynamoStore(dynamodb, table, append_call("put:1", await aws.dynamodb_appending(), table))
+    call = append_call("put:1", await aws.dynamodb_appending(), table)
+    store = DynamoStore(dynamodb, table, call, table_name(settings, "snapshots"))
     small, large = commit(), commit(5 * KB)
     await store.append([small, large])
     with counted() as since:
@@ -132,7 +133,7 @@ async def test_reads_are_by_4_kb_and_twice_as_much_when_consistent(aws: Aws, set
         assert since("READ_UNITS") == {(table,): 2}
         await store.load(StreamId("comment-none"))
         assert since("READ_UNITS") == {(table,): 3}
-        await store.commits_at([(small.stream, Version(1)), (large.stream, Version(1)), (StreamId("comment-none"), Version(1))])
+        await store.read([(small.stream, Version(1)), (large.stream, Version(1)), (StreamId("comment-none"), Version(1))])
         assert since("READ_UNITS") == {(table,): 3 + 1 + 2 + 1}
     key: Any = {"stream_id": {"S": large.stream}, "first_version": {"N": "1"}}
     with counted() as since:

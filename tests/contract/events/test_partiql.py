@@ -19,7 +19,7 @@ NOT_THERE = {"UnknownOperationException", "UnknownOperation", "NotImplemented", 
 async def test_each_statement_inserts_or_says_that_its_key_is_taken(aws: Aws, settings: Settings) -> None:
     table = table_name(settings, "events")
     insert = PartiqlInsert(await aws.dynamodb_appending(), table)
-    store = DynamoStore(await aws.dynamodb(), table, insert)
+    store = DynamoStore(await aws.dynamodb(), table, insert, table_name(settings, "snapshots"))
     taken, free = commit(fresh()), [commit(fresh(), body=f'it\'s {n} "quoted" ?') for n in range(4)]
     first, refusal = [Appended.NO], ""
     try:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from msgspec import Raw
 
+from events import snapshots
 from events.deciding import decide
 from events.dynamo_items import from_item, to_item
 from events.envelope import ENCODER, Command, Commit, Recorded, Settled
@@ -84,6 +85,21 @@ NOTICED = [Notice(STREAM, "ann", CommandId("order:7"), PRINT, APPLIED), Notice(S
 LEASE = Row("lease#2026#shard-1", "host-1-ab", 7, 3, Progress("49590338271490256608559692538361571095921575989136588898"))
 FREE = Row("lease#2026#shard-1", "-", 1, 1, Progress(ended=True))
 
+SNAPSHOT = snapshots.Snapshot(
+    STREAM,
+    "bc109bef6105c8f2",
+    Version(3),
+    Version(4),
+    Version(1),
+    Micros(AT + 1),
+    Raw(msgspec.json.encode({"text": TEXT})),
+    [
+        snapshots.Known("bob", "s1", PRINT, Version(2), AT, "not_the_author", "only the author"),
+        snapshots.Known("ann", "k", PRINT, Version(4), Micros(AT + 1)),
+    ],
+    Micros(7),
+)
+
 
 class Format(NamedTuple):
     means: object
@@ -122,6 +138,7 @@ FORMATS = {
     ),
     "commit_item": Format(COMMIT, lambda: ENCODER.encode(to_item(COMMIT)), lambda lies: from_item(item(lies))),
     "commit_item_settled": Format(SETTLED, lambda: ENCODER.encode(to_item(SETTLED)), lambda lies: from_item(item(lies))),
+    "snapshot_item": Format(SNAPSHOT, lambda: ENCODER.encode(snapshots.to_item(SNAPSHOT)), lambda lies: snapshots.from_item(item(lies))),
     "stack_facts": Format(FACTS, lambda: ENCODER.encode(FACTS), lambda lies: msgspec.json.decode(lies, type=Stack)),
     "lease_row": Format(LEASE, lambda: ENCODER.encode(_item(LEASE)), lease),
     "lease_row_ended": Format(FREE, lambda: ENCODER.encode(_item(FREE)), lease),

@@ -161,7 +161,7 @@ async def test_what_stands_behind_a_command_that_failed_alone_waits_for_it(monke
 
 async def test_a_store_that_is_away_is_nobodys_fault() -> None:
     class Away(MemoryStore):
-        async def commits_at(self, places: Any) -> Any:  # noqa: ARG002 - the store's shape
+        async def read(self, keys: Any, snapshots_of: Any = ()) -> Any:  # noqa: ARG002 - the store's shape
             raise Retryable("away")
 
     notes = Notes()

@@ -12,7 +12,7 @@ from events.history import WINDOW
 from events.ids import EMPTY, StreamId, Version
 from events.memory_store import MemoryStore
 from events.outcome import Outcome, Status
-from events.store import Appended, Place
+from events.store import Appended, Found, Key
 from tests.support.said import REGISTRY, create, empty, said, update
 from tests.support.virtual_time import run_virtually
 from workers.jobs import Asked, Job
@@ -28,20 +28,20 @@ class Answering(MemoryStore):
 
     def __init__(self, *answers: Appended) -> None:
         super().__init__()
-        self._answers = list(answers)
+        self.answers = list(answers)
         self.appends = self.reads = self.together = 0
 
     async def append(self, commits: Sequence[Commit]) -> list[Appended]:
         self.appends += 1
-        return [self._answers.pop(0)] * len(commits) if self._answers else await super().append(commits)
+        return [self.answers.pop(0)] * len(commits) if self.answers else await super().append(commits)
 
     async def load(self, stream: StreamId, after: Version = EMPTY) -> list[Commit]:
         self.reads += 1
         return await super().load(stream, after)
 
-    async def commits_at(self, places: Sequence[Place]) -> dict[Place, Commit]:
+    async def read(self, keys: Sequence[Key], snapshots_of: Sequence[StreamId] = ()) -> Found:
         self.together += 1
-        return await super().commits_at(places)
+        return await super().read(keys, snapshots_of)
 
 
 async def decided(store: MemoryStore, commands: list[Command], cache: StateCache | None = None) -> list[Outcome | None]:
@@ -124,6 +124,22 @@ def test_refused_for_anothers_sake_alone_is_tried_again_after_a_pause() -> None:
     outcomes, took = run_virtually(main())
     assert outcomes == [Outcome(Status.APPLIED, Version(1))]
     assert took > 0.17  # half of 50, 100 and 200 ms, the backoff's least
+
+
+def test_a_throttled_append_is_tried_again_after_a_pause_without_a_read() -> None:
+    store, cache = Answering(), StateCache()
+
+    async def main() -> tuple[list[Outcome | None], float]:
+        await decided(store, [create()], cache)
+        store.answers += [Appended.BUSY] * 3
+        began = asyncio.get_running_loop().time()
+        outcomes = await decided(store, [update(text="b")], cache)
+        return outcomes, asyncio.get_running_loop().time() - began
+
+    outcomes, took = run_virtually(main())
+    assert outcomes == [Outcome(Status.APPLIED, Version(2))]
+    assert (store.appends, store.reads, store.together) == (5, 0, 0)
+    assert took > 0.17
 
 
 def test_what_cannot_be_decided_now_is_given_back() -> None:
