@@ -65,7 +65,7 @@ async def live(group: Group, turns: list[tuple[int, int, bool, bool, bool]]) -> 
 
 
 @given(parcels(), st.lists(TURN, max_size=8), FAULTS, AWAY, st.lists(st.integers(0, 4), max_size=30))
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=2500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_command_acts_at_most_once_and_is_told_the_truth(
     sent: list[list[Command]],
     turns: list[tuple[int, int, bool, bool, bool]],
