@@ -21,7 +21,7 @@ from runtime.logs import get
 from runtime.metrics import COMMANDS, HOP_SECONDS
 
 CALLS_AT_ONCE: Final = 4
-STALLED_SECONDS: Final = 2.0
+STALLED_SECONDS: Final = 3.0
 """Without one confirmation while something waits for it; then nothing more is taken until there is one, or nothing waits."""
 DEADLINE_SECONDS: Final = 10.0
 """From a parcel's first sending; then its commands are refused."""

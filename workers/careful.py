@@ -6,6 +6,7 @@ would have to come twice while the very same command is tried alone.
 """
 
 from collections.abc import Sequence
+from secrets import token_hex
 from typing import Final
 
 from events.ids import EMPTY, Version
@@ -28,17 +29,22 @@ class Careful:
 
     def __init__(self, trials: Trials, rounds: Rounds, store: EventStore) -> None:
         self._trials, self._rounds, self._store = trials, rounds, store
+        self._me = token_hex(8)
+        """Of this life of this process."""
 
     async def decide(self, message_id: str, batch: Batch) -> None:
         """Raises Retryable when the store or the notes are away."""
         trial = await self._trials.read(message_id)
-        if trial.trying:
+        if trial.trying and trial.by != self._me:
             trial.died()
             _LOG.warning("a worker did not survive this message", action="try", message=message_id, failures=sum(trial.failures.values()))
-        for job in batch.jobs.values():
-            await self._decide_stream(message_id, trial, job)
-        trial.trying = []
-        await self._trials.write(message_id, trial)
+        trial.by = self._me
+        try:
+            for job in batch.jobs.values():
+                await self._decide_stream(message_id, trial, job)
+        finally:  # also when it ends early: who lives to write this accuses nobody
+            trial.trying = []
+            await self._trials.write(message_id, trial)
 
     async def _decide_stream(self, message_id: str, trial: Trial, job: Job) -> None:
         waiting = job.waiting()

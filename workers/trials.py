@@ -36,6 +36,8 @@ class Trial(Struct):
     failures: dict[str, int] = field(default_factory=dict)
     aside: set[str] = field(default_factory=set)
     """Commands that were dead-lettered already."""
+    by: str = ""
+    """The process that wrote it: what it finds of its own is no death."""
 
     def died(self) -> None:
         """Nobody survived what was tried: one is accused, of several nobody yet."""

@@ -16,6 +16,9 @@ from gateway.calling.shapes import ENCODER, REFUSED, Command, Receipt
 
 LINES: Final = 500
 BYTES: Final = 1024 * 1024
+LINGER_SECONDS: Final = 0.02
+"""Without another command, what was gathered leaves."""
+TURNS: Final = 2
 DEADLINE_SECONDS: Final = 60.0
 """Of one request's commands, with all repetitions."""
 NOW_AND_THEN: Final = frozenset({"buffer_full", "unavailable"})
@@ -38,24 +41,48 @@ async def _requests(commands: Iterable[Command] | AsyncIterable[Command]) -> Asy
     """Lines of as many commands as one request takes."""
     lines: list[bytes] = []
     size = 0
-    async for command in _each(commands):
-        line = ENCODER.encode(command if command.id else structs.replace(command, id=uuid4().hex))
-        if lines and (len(lines) == LINES or size + len(line) > BYTES):
+    async for command in _or_pauses(aiter(commands)) if isinstance(commands, AsyncIterable) else _each(commands):
+        line = b"" if command is None else ENCODER.encode(command if command.id else structs.replace(command, id=uuid4().hex))
+        if lines and (command is None or len(lines) == LINES or size + len(line) > BYTES):
             yield lines
             lines, size = [], 0
-        lines.append(line)
-        size += len(line) + 1
+        if line:
+            lines.append(line)
+            size += len(line) + 1
     if lines:
         yield lines
 
 
-async def _each(commands: Iterable[Command] | AsyncIterable[Command]) -> AsyncIterator[Command]:
-    if isinstance(commands, AsyncIterable):
-        async for command in commands:
+async def _or_pauses(commands: AsyncIterator[Command]) -> AsyncIterator[Command | None]:
+    """None where the source had nothing for a moment: what was gathered need not wait for more."""
+    pending: asyncio.Task[Command] | None = None
+    try:
+        while True:
+            pending = asyncio.ensure_future(_next(commands))
+            for _ in range(TURNS):  # a source that has the next one at hand needs no timer
+                if pending.done():
+                    break
+                await asyncio.sleep(0)
+            if not pending.done() and not (await asyncio.wait({pending}, timeout=LINGER_SECONDS))[0]:
+                yield None
+            try:
+                command = await pending
+            except StopAsyncIteration:
+                return
             yield command
-    else:
-        for command in commands:
-            yield command
+    finally:
+        if pending is not None and not pending.done():
+            pending.cancel()
+            await asyncio.gather(pending, return_exceptions=True)
+
+
+async def _next(commands: AsyncIterator[Command]) -> Command:
+    return await anext(commands)
+
+
+async def _each(commands: Iterable[Command]) -> AsyncIterator[Command | None]:
+    for command in commands:
+        yield command
 
 
 async def _handed_over(post: Post, lines: list[bytes], wait: float) -> list[Receipt]:

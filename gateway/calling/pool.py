@@ -28,6 +28,7 @@ class Pool:
         """The Host header."""
         self._idle: list[Connection] = []
         self._free = asyncio.Semaphore(most)
+        self._closed = False
 
     async def ask(self, request: bytes, seconds: float) -> Answer:
         """One answer within so many seconds. Raises OSError (Lost among them), TimeoutError, NotOurs."""
@@ -36,7 +37,7 @@ class Pool:
             try:
                 return await connection.ask(request)
             finally:
-                if connection.usable:
+                if connection.usable and not self._closed:
                     self._idle.append(connection)
                 else:
                     connection.close()
@@ -56,6 +57,7 @@ class Pool:
 
     def close(self) -> None:
         """All idle connections; those in use end with their request."""
+        self._closed = True
         while self._idle:
             self._idle.pop().close()
 

@@ -85,6 +85,7 @@ async def until_there(send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Re
             with suppress(httpx.TransportError):  # a connection that ended idle: asked again under the same key
                 if (answer := await send()).status_code != 503:
                     return answer
+                await asyncio.sleep(float(answer.headers.get("Retry-After", "0")))
 
 
 async def post(client: httpx.AsyncClient, number: int) -> None:

@@ -183,6 +183,34 @@ async def test_only_one_request_is_read_ahead() -> None:
     assert taken <= 110
 
 
+async def test_what_a_slow_source_gave_leaves_though_more_may_come() -> None:
+    more = asyncio.Event()
+
+    async def slow() -> AsyncIterator[Command]:
+        yield Command("x", {}, "c1")
+        yield Command("x", {}, "c2")
+        await more.wait()
+        yield Command("x", {}, "c3")
+
+    async with scripted() as gateway, Client(gateway.url) as client:
+        receipts = client.batch(slow())
+        async with asyncio.timeout(5):
+            assert [(await anext(receipts)).command_id for _ in range(2)] == ["c1", "c2"]
+        more.set()
+        assert [each.command_id async for each in receipts] == ["c3"]
+    assert [len(asked.lines()) for asked in gateway.asked] == [2, 1]
+
+
+async def test_closing_ends_a_connection_with_its_request() -> None:
+    async with scripted() as gateway:
+        client = Client(gateway.url)
+        post = asyncio.create_task(client.post("x", {}))
+        await asyncio.sleep(0)
+        client.close()
+        await post
+        assert client._pool._idle == []
+
+
 async def test_lines_that_were_not_taken_are_sent_again_in_their_order() -> None:
     def most(asked: Asked) -> bytes:
         lines = receipt(asked).partition(b"\r\n\r\n")[2].splitlines()

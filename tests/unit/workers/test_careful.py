@@ -28,8 +28,13 @@ class Died(BaseException):
     """What ends a process passes through every handler."""
 
 
+class NoMore(BaseException):
+    """A dead process writes nothing more."""
+
+
 def deadly(command: bomb.Light, state: Any, context: Context) -> Sequence[bomb.Lit]:
     if command.how == "exit":
+        NOTES[-1].alive = False
         raise Died
     return [bomb.Lit(command.how)]
 
@@ -43,18 +48,25 @@ def light(ident: str, how: str = "calm") -> Command:
     return structs.replace(command, stream=command.stream.replace("comment-1", f"bomb-{ident}"))
 
 
+NOTES: "list[Notes]" = []
+
+
 class Notes:
     """Outlives its workers."""
 
     def __init__(self) -> None:
+        NOTES.append(self)
         self.kept: dict[str, Trial] = {}
         self.writes = 0
+        self.alive = True
 
     async def read(self, message_id: str) -> Trial:
         kept = self.kept.get(message_id)
         return structs.replace(kept) if kept else Trial()
 
     async def write(self, message_id: str, trial: Trial) -> None:
+        if not self.alive:
+            raise NoMore
         self.writes += 1
         self.kept[message_id] = structs.replace(trial, trying=list(trial.trying))
 
@@ -67,9 +79,10 @@ async def lives(said_: list[Command], store: MemoryStore, notes: Notes) -> tuple
     delivery = Delivery("m", "r", "p0", pack_commands(Partition(0), [encode_command(each) for each in said_]), 3)
     for life in range(1, 12):
         batch = open_batch([delivery], 1)
+        notes.alive = True
         try:
             await Careful(notes, Rounds(store, REGISTRY, StateCache()), store).decide("m", batch)
-        except Died:
+        except (Died, NoMore):
             continue
         return batch, life
     raise AssertionError("the message never came to rest")
@@ -159,13 +172,32 @@ async def test_what_stands_behind_a_command_that_failed_alone_waits_for_it(monke
     assert [each.outcome for each in batch.asked] == [None, None]
 
 
-async def test_a_store_that_is_away_is_nobodys_fault() -> None:
-    class Away(MemoryStore):
-        async def read(self, keys: Any, snapshots_of: Any = ()) -> Any:  # noqa: ARG002 - the store's shape
-            raise Retryable("away")
+@pytest.mark.parametrize("note_lost", [False, True])
+async def test_a_store_that_is_away_is_nobodys_fault(note_lost: bool) -> None:
+    """However often it is tried meanwhile, in this life; even where the note cannot be cleared in between."""
 
-    notes = Notes()
+    class Away(MemoryStore):
+        times = 4
+
+        async def read(self, keys: Any, snapshots_of: Any = ()) -> Any:
+            self.times -= 1
+            if self.times >= 0:
+                raise Retryable("away")
+            return await super().read(keys, snapshots_of)
+
+    class Stubborn(Notes):
+        async def write(self, message_id: str, trial: Trial) -> None:
+            if note_lost and not trial.trying and store.times > 0:
+                raise Retryable("the notes are away")
+            await super().write(message_id, trial)
+
+    store, notes = Away(), Stubborn()
     delivery = Delivery("m", "r", "p0", pack_commands(Partition(0), [encode_command(update("1", "b"))]), 3)
-    with pytest.raises(Retryable):
-        await Careful(notes, Rounds(Away(), REGISTRY, StateCache()), Away()).decide("m", open_batch([delivery], 1))
-    assert not any(trial.failures for trial in notes.kept.values())
+    careful = Careful(notes, Rounds(store, REGISTRY, StateCache()), store)
+    for _ in range(4):
+        with pytest.raises(Retryable):
+            await careful.decide("m", open_batch([delivery], 1))
+    batch = open_batch([delivery], 1)
+    await careful.decide("m", batch)
+    assert batch.asked[0].outcome is not None
+    assert batch.asked[0].outcome.reason == "comment_not_found"
