@@ -76,6 +76,12 @@ class Settings:
         "HEADRACE_DATABASE_URL", _url("postgresql"), "", "PostgreSQL of the read model: `postgresql://USER@HOST:PORT/DB`."
     )
     redis_url: str = _setting("HEADRACE_REDIS_URL", _url("redis", "rediss"), "", "Redis: `redis://HOST:PORT/DB`.")
+    amqp_url: str = _setting(
+        "HEADRACE_AMQP_URL",
+        _url("amqp", "amqps"),
+        "",
+        "RabbitMQ: `amqp://USER:PASSWORD@HOST:PORT/VHOST`. Commands are taken from it and events published to it; unset: neither.",
+    )
     bind: str = _setting(
         "HEADRACE_BIND",
         _bind,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from events.domain import Registry
-from headrace.local.servers import aws, postgres, redis
+from headrace.local import rabbit_server
+from headrace.local.servers import aws, postgres, rabbitmq, redis
 from headrace.provision import provision
 from readmodel.domains import registry as registry_of
 from runtime.settings import Settings, load
@@ -61,3 +62,12 @@ async def settings(database_url: str, redis_url: str, aws_url: str, tmp_path_fac
 @pytest.fixture(scope="session")
 def registry(settings: Settings) -> Registry:
     return registry_of(settings)
+
+
+@pytest.fixture(scope="session")
+async def amqp_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+    """A real RabbitMQ. There is no wheel of one: a machine without it does not test that door, but CI must have it."""
+    if not rabbit_server.is_installed() and not os.environ.get("CI"):
+        pytest.skip("rabbitmq-server is not installed")
+    async with rabbitmq(tmp_path_factory.mktemp("rabbitmq")) as url:
+        yield url

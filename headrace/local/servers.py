@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from headrace.local import backends, postgres_home, postgres_server, redis_server
+from headrace.local import backends, postgres_home, postgres_server, rabbit_server, redis_server
 from headrace.local.process import start, stop
 from headrace.local.program import Program
 
@@ -44,6 +44,17 @@ async def aws(folder: Path, backend: str = "ministack") -> AsyncIterator[str]:
     """An AWS emulator (`ministack`, `localstack`), installed on first use; yields its endpoint URL."""
     async with running(await backends.prepare(backend, folder, folder / f"{backend}.log")) as url:
         yield url
+
+
+@asynccontextmanager
+async def rabbitmq(folder: Path) -> AsyncIterator[str]:
+    """RabbitMQ, where it is installed; yields the URL of its vhost `/`. Raises WrongUse where it is not."""
+    program = rabbit_server.prepare(folder, folder / "rabbitmq.log")
+    try:
+        async with running(program) as url:
+            yield url
+    finally:
+        await rabbit_server.remove(program)
 
 
 @asynccontextmanager

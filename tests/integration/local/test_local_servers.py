@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import shutil
+import tempfile
 from pathlib import Path
 
 import asyncpg
@@ -17,6 +18,7 @@ from headrace.local.clean import clean
 from headrace.local.postgres_home import enterable, outside_path, settle
 from headrace.local.probes import answers
 from headrace.local.pythons import find_python
+from runtime.amqp import AmqpAway, open_amqp
 
 
 async def test_every_server_answers_inside_the_block_and_is_gone_after_it(tmp_path: Path) -> None:
@@ -87,3 +89,18 @@ async def test_an_interrupted_install_is_done_again_and_a_finished_one_is_not(tm
     first.with_name(f"{first.name}.lock").unlink()
     assert first == second
     assert finished == [first]
+
+
+async def test_a_rabbitmq_of_ones_own_leaves_nothing_behind(amqp_url: str, tmp_path: Path) -> None:
+    before = _rabbits()
+    async with servers.rabbitmq(tmp_path) as mine, open_amqp(mine, "test") as connection:
+        assert mine != amqp_url
+        await (await connection.channel()).declare_queue("q")
+    with pytest.raises(AmqpAway):
+        async with open_amqp(mine, "test"):
+            pass
+    assert _rabbits() == before
+
+
+def _rabbits() -> set[Path]:
+    return set(Path(tempfile.gettempdir()).glob("headrace-rabbit-*"))

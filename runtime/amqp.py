@@ -1,0 +1,53 @@
+"""RabbitMQ: connections with bounded waits, vendor errors translated at this edge.
+
+A connection is used until it is lost; whoever holds it takes up a new one. The library's "robust" connections are not used: they bring
+channels back behind one's back, and a message received before cannot be acknowledged after.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import Final
+
+import aio_pika
+from aio_pika.abc import AbstractConnection
+from aiormq.exceptions import AMQPError, ChannelInvalidStateError
+from yarl import URL
+
+from runtime.errors import Retryable
+
+CONNECT_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 2.0
+HEARTBEAT_SECONDS: Final = 10
+"""Unless the URL says another: a broker that is silent for three of these is given up."""
+
+
+class AmqpAway(Retryable):
+    """The broker did not answer in time, closed the connection, or refused what was asked."""
+
+
+@contextmanager
+def amqp_errors() -> Iterator[None]:
+    """Vendor errors out, AmqpAway in. What the broker said stays out of messages: it may name users."""
+    try:
+        yield
+    except (AMQPError, ChannelInvalidStateError, OSError, TimeoutError) as wrong:
+        raise AmqpAway(type(wrong).__name__) from wrong
+
+
+@asynccontextmanager
+async def open_amqp(url: str, name: str) -> AsyncIterator[AbstractConnection]:
+    """One connection, shown to operators as `name`. Raises AmqpAway when there is none to be had."""
+    with amqp_errors():
+        connection = await aio_pika.connect(_bounded(url), timeout=CONNECT_SECONDS, client_properties={"connection_name": name})
+    try:
+        yield connection
+    finally:
+        with suppress(AmqpAway), amqp_errors():  # it is gone either way
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await connection.close()
+
+
+def _bounded(url: str) -> URL:
+    parsed = URL(url)
+    return parsed if "heartbeat" in parsed.query else parsed.update_query(heartbeat=str(HEARTBEAT_SECONDS))
