@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from events.domain import Registry
 from events.store import EventStore
+from gateway.amqp.ingress import Ingress
+from gateway.amqp.line import Broker
+from gateway.amqp.session import Ways
 from gateway.app import App
 from gateway.batch import BatchRoute
 from gateway.combiner import Combiner
@@ -42,6 +45,8 @@ class Ports:
     checks: dict[str, Check]
     partitions: int
     heads: Heads = field(default_factory=Heads)
+    broker: Broker | None = None
+    """Of the second door; None: it is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +57,20 @@ class Gateway:
     sender: Sender
     outcomes: Outcomes
     batch: BatchRoute
+    ingress: Ingress | None = None
 
     def stopping(self) -> None:
-        """Nobody is kept waiting for outcomes much longer, and no batch goes on coming."""
+        """Nobody is kept waiting for outcomes much longer, no batch goes on coming, and no message is taken."""
         self.outcomes.stop()
         self.batch.stop()
+        if self.ingress is not None:
+            self.ingress.stop()
 
     async def drained(self) -> None:
         """Until every command taken was confirmed or given up."""
         await self.sender.drained()
+        if self.ingress is not None:
+            await self.ingress.drained()
 
 
 @asynccontextmanager
@@ -73,21 +83,24 @@ async def running(ports: Ports) -> AsyncIterator[Gateway]:
     poster = Poster(sender, claims, outcomes, lookup)
     preparer = Preparer(ports.registry)
     batch = BatchRoute(preparer, poster, now)
-    app = App(routes(ports, poster, preparer, batch))
+    ingress = Ingress(ports.broker, Ways(preparer, poster, now)) if ports.broker is not None else None
+    checks = ports.checks if ingress is None else {**ports.checks, "rabbitmq": ingress.check}
+    app = App(routes(ports, poster, preparer, batch, checks))
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(each.run()) for each in (sender, claims, outcomes)]
-        yield Gateway(app, sender, outcomes, batch)
+        loops = [sender.run, claims.run, outcomes.run] + ([ingress.run] if ingress is not None else [])
+        running = [tasks.create_task(loop()) for loop in loops]
+        yield Gateway(app, sender, outcomes, batch, ingress)
         for task in running:
             task.cancel()
 
 
-def routes(ports: Ports, poster: Poster, preparer: Preparer, batch: BatchRoute) -> list[Route]:
+def routes(ports: Ports, poster: Poster, preparer: Preparer, batch: BatchRoute, checks: dict[str, Check]) -> list[Route]:
     """Everything that can be asked of a gateway."""
     commands = CommandRoutes(preparer, poster, LOCATIONS, now)
     status = StatusRoute(poster.lookup, poster.outcomes, ports.projected)
     comments = CommentCommands(preparer, commands, now)
     queries = CommentQueries(ports.reads, ports.store, ports.registry)
-    health = HealthRoutes(ports.checks)
+    health = HealthRoutes(checks)
     described = DescriptionRoutes(ports.registry)
     return [
         Route("POST", "/pictures/{picture_id}/comments", comments.create),

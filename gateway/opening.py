@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from events.dynamo_store import open_store
+from gateway.amqp.broker import RabbitBroker
 from gateway.command_queue import SqsCommandQueue
 from gateway.composition import Gateway, Ports, running
 from gateway.redis_memory import RedisMemory
@@ -57,6 +58,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             checks,
             stack.partitions,
             heads,
+            RabbitBroker(settings.amqp_url) if settings.amqp_url else None,
         )
         yield await opened.enter_async_context(running(ports))
 

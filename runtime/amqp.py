@@ -32,6 +32,9 @@ def amqp_errors() -> Iterator[None]:
     try:
         yield
     except (AMQPError, ChannelInvalidStateError, OSError, TimeoutError) as wrong:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # while it connects, the library makes errors of cancellations
+            raise asyncio.CancelledError from wrong
         raise AmqpAway(type(wrong).__name__) from wrong
 
 

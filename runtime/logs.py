@@ -1,5 +1,6 @@
 """Structured logs: one line an event, JSON for machines or columns for people; every line has an `action`."""
 
+import json
 import logging
 import sys
 from typing import Any, Final
@@ -28,7 +29,19 @@ def configure(form: str, role: str) -> None:
     )
     structlog.contextvars.bind_contextvars(role=role)
     # Vendors' own loggers: warnings and worse only, on the same stream.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format='{"vendor": "%(name)s", "event": "%(message)s"}')
+    vendors = logging.StreamHandler(sys.stderr)
+    vendors.setFormatter(_OneLine())
+    logging.basicConfig(level=logging.WARNING, handlers=[vendors])
+
+
+class _OneLine(logging.Formatter):
+    """A vendor's record as one line of JSON: what it says and the error it is about, never a trace, whatever it holds."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        said = {"vendor": record.name, "level": record.levelname.lower(), "event": record.getMessage()}
+        if record.exc_info and record.exc_info[0] is not None:
+            said["error"] = record.exc_info[0].__name__
+        return json.dumps(said)
 
 
 def get(name: str) -> Log:

@@ -15,6 +15,7 @@ from events.ids import EMPTY, StreamId, Version
 from events.memory_store import MemoryStore
 from events.outcome import Kept, Notice, Outcome
 from events.parcel import read_commands
+from gateway.amqp.line import Broker
 from gateway.command_queue import Message, Sent
 from gateway.composition import Gateway, Ports, running
 from gateway.memory import Claim, Known
@@ -180,11 +181,11 @@ REGISTRY = Registry([DOMAIN])
 
 
 @asynccontextmanager
-async def world(partitions: int = 4, delay: float = 0.0) -> AsyncIterator[World]:
-    """Everything in memory; the caller speaks ASGI."""
+async def world(partitions: int = 4, delay: float = 0.0, broker: Broker | None = None) -> AsyncIterator[World]:
+    """Everything in memory; the caller speaks ASGI, or through the broker."""
     queue, memory, notices, reads, store = FakeQueue(delay), FakeMemory(), FakeNotices(), FakeReads(), FakeStore()
     checks: dict[str, Any] = {}
-    ports = Ports(queue, store, REGISTRY, memory, notices, reads, reads.projected, checks, partitions)
+    ports = Ports(queue, store, REGISTRY, memory, notices, reads, reads.projected, checks, partitions, broker=broker)
     async with running(ports) as gateway:
         transport = httpx.ASGITransport(app=gateway.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:

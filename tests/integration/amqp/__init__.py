@@ -1,0 +1,1 @@
+"""The second door with a real RabbitMQ."""
