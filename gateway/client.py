@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import msgspec
 
-from gateway.calling.batching import batched
+from gateway.calling.batching import Way, batched
 from gateway.calling.connection import Answer
 from gateway.calling.failures import NotOurs, Refused, Unavailable
 from gateway.calling.pool import Pool
@@ -50,7 +50,7 @@ class Client:
     """Of one gateway, for one caller.
 
     `actor`: who posts, where the gateway trusts its network; `authorization`: the value of that header, where it does not.
-    `deadline`: seconds that an operation may take with all its repetitions; `connections`: how many at once.
+    `deadline`: seconds that an operation (of a batch, each request) may take with all its repetitions; `connections`: how many at once.
     """
 
     def __init__(
@@ -108,10 +108,10 @@ class Client:
     def batch(self, commands: Iterable[Command] | AsyncIterable[Command], *, wait: float = 0.0) -> AsyncIterator[Receipt]:
         """A receipt a command, in order, in memory that does not grow: one request of some hundred commands after the other.
 
-        What the gateway could not take now is sent again until the deadline. A line that was refused for good has `status`
-        `refused`; nothing is raised for it.
+        What the gateway could not take now is sent again until the deadline, which is each request's own. A line that was refused
+        for good has `status` `refused`; nothing is raised for it. Unavailable carries the id of the first command without a receipt.
         """
-        return batched(self._post_lines, commands, wait)
+        return batched(Way(self._post_lines, wait, self._deadline), commands)
 
     async def outcome(self, receipt: Receipt, *, wait: float = 30.0) -> Receipt:
         """What became of a command: asked for until it is no longer pending, for at most `wait` seconds."""
