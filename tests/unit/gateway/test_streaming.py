@@ -12,7 +12,7 @@ import pytest
 from events.ids import Version
 from events.outcome import Outcome, Status
 from gateway.app import App
-from gateway.batch_run import AHEAD
+from gateway.batch_answers import AHEAD
 from gateway.lines import MAX_BATCH
 from gateway.protocol import BOUNDS, Bounds
 from gateway.requests import MAX_BODY
