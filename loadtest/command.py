@@ -11,11 +11,13 @@ import msgspec
 from headrace.costs.prices import load_prices
 from headrace.errors import WrongUse
 from headrace.local import state
+from loadtest.knee import SEARCH_SECONDS
 from loadtest.pacing import steps
 from loadtest.report import Report, say_report
-from loadtest.run import Wanted, run
+from loadtest.run import run
 from loadtest.script import Shape
 from loadtest.summing import summed
+from loadtest.wanted import SETTLE_SECONDS, Wanted
 
 SHARES: Final = ("create", "update", "delete", "read")
 
@@ -24,6 +26,7 @@ def arguments(parser: ArgumentParser) -> None:
     """What load, for how long, and where the results go."""
     parser.add_argument("--rate", default="max", metavar="R|max", help="commands a second; steps: 200,400,800; max finds the knee")
     parser.add_argument("--duration", type=float, default=30.0, metavar="S", help="seconds of each step (30)")
+    parser.add_argument("--search", type=float, default=SEARCH_SECONDS, metavar="S", help="seconds in which max is looked for (60)")
     parser.add_argument("--mix", default="create=70,update=20,delete=10", help="shares of create, update, delete and read")
     parser.add_argument("--via", default="http", choices=["http", "batch"], help="single posts or the batch route")
     parser.add_argument("--text", type=int, default=0, metavar="N", help="characters of every text (default: as people write)")
@@ -31,6 +34,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--pictures", type=int, default=1000)
     parser.add_argument("--processes", type=int, default=0, help="generator processes (default: as many as the rate needs)")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument(
+        "--settle", type=float, default=SETTLE_SECONDS, metavar="S", help="seconds that the audit gives what is under way (30)"
+    )
     parser.add_argument("--prices", metavar="FILE", help="price table in place of the built-in one")
     parser.add_argument("--json", metavar="F", help="the result as one object; - is stdout")
     parser.add_argument("--html", metavar="F", help="the result as one page with plots")
@@ -59,13 +65,25 @@ def _wanted(arguments: Namespace) -> Wanted:
         raise WrongUse("--rate must be max, a number of commands a second, or several with commas") from None
     if not 1 <= arguments.duration <= 86_400:
         raise WrongUse("--duration must be between 1 and 86400 seconds")
+    if not 10 <= arguments.search <= 3600 or not 0 <= arguments.settle <= 3600:
+        raise WrongUse("--search must be between 10 and 3600 seconds, --settle between 0 and 3600")
     if not 0 <= arguments.text <= 10_000 or arguments.pictures < 1 or not 0 <= arguments.processes <= 64 or not 0 <= arguments.skew <= 5:
         raise WrongUse("--text must be between 0 and 10000, --pictures at least 1, --processes between 0 and 64, --skew between 0 and 5")
     shares = _mix(arguments.mix)
     authors = 1 if arguments.via == "batch" else 200  # a batch has one caller
     shape = Shape(**shares, text=arguments.text, skew=arguments.skew, pictures=arguments.pictures, authors=authors)
     prices = load_prices(Path(arguments.prices) if arguments.prices else None)
-    return Wanted(tuple(rates), arguments.duration, shape, arguments.via, arguments.seed, arguments.processes, prices=prices)
+    return Wanted(
+        rates=tuple(rates),
+        seconds=arguments.duration,
+        shape=shape,
+        via=arguments.via,
+        seed=arguments.seed,
+        processes=arguments.processes,
+        prices=prices,
+        search=arguments.search,
+        settle=arguments.settle,
+    )
 
 
 def _mix(text: str) -> dict[str, float]:

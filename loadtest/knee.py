@@ -7,9 +7,11 @@ around that figure say where it holds steadily.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-BURST_SECONDS: Final = 6.0
 BURST_IN_FLIGHT: Final = 256
-TRIAL_SECONDS: Final = 6.0
+TRIALS: Final = 10
+"""The burst among them: so many fit into the search."""
+SHORTEST_SECONDS: Final = 3.0
+"""Of a trial: enough looks are left of it after its lead."""
 LEAD_SECONDS: Final = 1.5
 """Of a trial, before its backlogs are looked at: the linger and the pipes fill first."""
 SEARCH_SECONDS: Final = 60.0
@@ -25,6 +27,11 @@ class Backlogs(NamedTuple):
 
     at: float
     waiting: dict[str, float]
+
+
+def trial_seconds(search: float) -> float:
+    """Of a trial, and of the burst, in a search of so many seconds."""
+    return max(SHORTEST_SECONDS, search / TRIALS)
 
 
 def growth(looks: Sequence[Backlogs], stage: str) -> float:

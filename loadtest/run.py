@@ -3,8 +3,6 @@
 import asyncio
 import os
 import secrets
-import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,45 +15,27 @@ from msgspec import Struct
 from events.dynamo_store import open_store
 from headrace.audit.checking import audit
 from headrace.audit.findings import Findings
-from headrace.costs.prices import Prices
-from headrace.errors import StackFailed, WrongUse
+from headrace.errors import WrongUse
 from headrace.local import state
 from headrace.local.environment import merged
 from headrace.metering import Reading
-from loadtest.fleet import Fleet, open_fleet
-from loadtest.knee import BURST_IN_FLIGHT, BURST_SECONDS, DOWN, SEARCH_SECONDS, START, TRIAL_SECONDS, Search, growing
+from loadtest.fleet import open_fleet
 from loadtest.live import Live
-from loadtest.phases import VOID_SHARE, Done, Phase, Plan, Tick, late_share
-from loadtest.script import Shape
+from loadtest.measuring import Measuring
+from loadtest.phases import Done, Plan, Tick
 from loadtest.series import Series
 from loadtest.verify import Asking, History, Verdict, Window, read_journal, verify
+from loadtest.wanted import Say, Wanted
 from loadtest.watch import Look, Watch
 from runtime.aws import open_aws
 from runtime.settings import Settings, load
 from runtime.stack import load_stack
 
-SETTLE_SECONDS: Final = 30.0
 A_PROCESS: Final = 3000.0
 """Commands a second that one generator process makes without being late, with room."""
 MOST_PROCESSES: Final = 8
-AGAIN: Final = 3
-"""How often the knee is measured anew, lower, because the generator was late or a backlog grew after all."""
 SAMPLED, SAMPLED_MOST, SAMPLES = 50, 10, 400
 """One command in fifty is waited for and read back; in short runs more, for so many samples, but never more than one in ten."""
-Say = Callable[[str], None]
-
-
-class Wanted(Struct, frozen=True):
-    """What to run. `rates`: steps of `seconds` each; empty: find the knee and measure there."""
-
-    rates: tuple[float, ...]
-    seconds: float
-    shape: Shape
-    via: str = "http"
-    seed: int = 7
-    processes: int = 0
-    """Generator processes; 0: as many as the rate needs."""
-    prices: Prices | None = None
 
 
 class Ran(Struct):
@@ -100,16 +80,6 @@ class _Ground(NamedTuple):
     journals: Path
 
 
-class _Measured(NamedTuple):
-    """Phases at `rates`, and the meters around them. `projected_at` None: the projectors did not catch up."""
-
-    rates: list[float]
-    phases: list[list[Done]]
-    before: Reading
-    after: Reading
-    projected_at: float | None
-
-
 class _Loading:
     """The steps of `run`, and what they share."""
 
@@ -129,7 +99,7 @@ class _Loading:
             try:
                 async with asyncio.TaskGroup() as beside:  # what ends the watch ends the run, with its own reason
                     watching = beside.create_task(self._watch.run())
-                    measured = await self._measure(fleet)
+                    measured = await Measuring(fleet, self._watch, self.series, self._wanted, self._tell).measure()
                     watching.cancel()
             except ExceptionGroup as several:
                 raise first_of(several) from several
@@ -137,7 +107,7 @@ class _Loading:
         self._tell("checking every command against the event store")
         windows = [Window(place, done.first, done.last) for phase in measured.phases for place, done in enumerate(phase)]
         verdict = await self._verified(plans, windows)
-        findings = await audit(self._settings, SETTLE_SECONDS)
+        findings = await audit(self._settings, self._wanted.settle)
         done = [each for phase in measured.phases for each in phase]
         rates, _, before, after, projected_at = measured
         return Ran(self._stack.backend, rates, done, before, after, projected_at, verdict, findings, self.series, len(plans))
@@ -173,78 +143,6 @@ class _Loading:
 
     def _tick(self, worker: int, tick: Tick) -> None:
         self.series.tick(worker, tick)
-
-    async def _measure(self, fleet: Fleet) -> _Measured:
-        async with asyncio.timeout(SETTLE_SECONDS):
-            await self._watch.looking.wait()
-        if self._wanted.rates:
-            return await self._stepped(fleet, list(self._wanted.rates))
-        rate = await self._knee(fleet)
-        measured = await self._stepped(fleet, [rate])
-        for _ in range(AGAIN):
-            lower = self._lower(measured, rate)
-            if lower is None:
-                break
-            why, rate = lower
-            self._tell(f"{why}: again at {rate:,.0f} commands/s")
-            measured = await self._stepped(fleet, [rate])
-        return measured
-
-    def _lower(self, measured: _Measured, rate: float) -> tuple[str, float] | None:
-        """Why the measurement was not one at the knee, and the rate to measure at instead; None when it was.
-
-        Trials are short. What held for seconds may not hold for minutes: then the rate at which all of it came through is nearer.
-        """
-        if late_share(*measured.phases) > VOID_SHARE:
-            return "the generator itself was late", round(rate * DOWN, 1)
-        done = measured.phases[0]
-        began, ended = min(each.began for each in done), max(each.ended for each in done)
-        behind = growing([look.backlogs(began) for look in self._watch.looks if began <= look.at <= ended], rate)
-        if not behind or measured.projected_at is None:
-            return None
-        through = sum(each.accepted for each in done) / (measured.projected_at - began)
-        return f"the backlog before {', '.join(behind)} grew", round(START * min(rate, through), 1)
-
-    async def _stepped(self, fleet: Fleet, rates: list[float]) -> _Measured:
-        await self._watch.look(frame=True)
-        before = self._watch.readings[-1]
-        self.series.begin()
-        phases = []
-        for rate in rates:
-            self._tell(f"{rate:,.0f} commands/s for {self._wanted.seconds:g} s")
-            phases.append(await fleet.carry_out(Phase(rate, self._wanted.seconds)))
-        projected_at = await self._watch.drained()
-        await self._watch.look(frame=True)
-        after = self._watch.readings[-1]
-        self.series.end()
-        return _Measured(rates, phases, before, after, projected_at)
-
-    async def _knee(self, fleet: Fleet) -> float:
-        """The highest rate at which no backlog grows."""
-        self._tell(f"finding the knee: {BURST_SECONDS:g} s with {BURST_IN_FLIGHT} in flight")
-        until = time.monotonic() + SEARCH_SECONDS
-        burst = await fleet.carry_out(Phase(0.0, BURST_SECONDS, BURST_IN_FLIGHT))
-        drained = await self._watch.drained()
-        accepted = sum(each.accepted for each in burst)
-        if drained is None or not accepted:
-            raise StackFailed("the stack does not get through a burst of a few seconds")
-        search = Search(accepted / max(0.1, drained - min(each.began for each in burst)))
-        while (rate := search.next()) is not None and time.monotonic() + TRIAL_SECONDS + 1 < until:
-            search.tried(rate, held=await self._holds(fleet, rate))
-            await self._watch.drained()
-        self._tell(f"the knee: {search.knee:,.0f} commands/s")
-        return search.knee
-
-    async def _holds(self, fleet: Fleet, rate: float) -> bool:
-        seen = len(self._watch.looks)
-        done = await fleet.carry_out(Phase(rate, TRIAL_SECONDS))
-        began, ended = min(each.began for each in done), max(each.ended for each in done)
-        looks = [look.backlogs(began) for look in self._watch.looks[seen:] if began <= look.at <= ended]
-        behind = growing(looks, rate)
-        if late_share(done) > VOID_SHARE:
-            behind.append("the generator")
-        self._tell(f"  {rate:,.0f}/s " + (f"is too much for {', '.join(behind)}" if behind else "holds"))
-        return not behind
 
     async def _verified(self, plans: list[Plan], windows: list[Window]) -> Verdict:
         journals = {plan.worker: read_journal(Path(plan.journal)) for plan in plans}

@@ -6,7 +6,8 @@ from headrace.metering import spent
 from loadtest.histograms import figures, merged
 from loadtest.phases import VOID_SHARE, late_share
 from loadtest.report import GeneratorReport, Report, Window, machine, versions
-from loadtest.run import Ran, Wanted
+from loadtest.run import Ran
+from loadtest.wanted import Wanted
 
 
 def summed(ran: Ran, wanted: Wanted) -> Report:

@@ -22,6 +22,7 @@ from loadtest.bench.grounds import Grounds
 from loadtest.bench.job import Job
 
 ITEMS: Final = 4000
+"""At most."""
 SECONDS: Final = 120.0
 CONNECTIONS: Final = 64
 
@@ -34,7 +35,7 @@ class Ceiling(Struct, frozen=True):
     cpu_us: float
 
 
-async def measure_ceilings(grounds: Grounds, items: int = ITEMS) -> dict[str, Ceiling]:
+async def measure_ceilings(grounds: Grounds, items: int) -> dict[str, Ceiling]:
     """By name. Raises StackFailed."""
     return {"decode": await _decode(grounds, items), **await _alone(grounds, items)}
 

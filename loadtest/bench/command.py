@@ -15,7 +15,7 @@ import msgspec
 from headrace.errors import StackFailed, WrongUse
 from headrace.local import state
 from headrace.up import decide
-from loadtest.bench.ceilings import measure_ceilings
+from loadtest.bench.ceilings import ITEMS, measure_ceilings
 from loadtest.bench.grounds import grounds
 from loadtest.bench.nearness import nearness
 from loadtest.bench.ours import NAME
@@ -27,8 +27,10 @@ from loadtest.bench.turns import Sizes
 from runtime.lifecycle import stop_on_signals, unless_stopped
 
 WARM: Final = 60
-PACED_SECONDS: Final = 5
+PACED_SECONDS: Final = 5.0
 CEILINGS: Final = "ceilings"
+CEILING_ITEMS: Final = 10
+"""A command of the burst: a small bench has small ceilings too."""
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -37,6 +39,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--commands", type=int, default=1000, metavar="N", help="commands of each subject's burst in a round (1000)")
     parser.add_argument("--rate", type=float, default=20.0, metavar="R", help="commands a second where latency is measured (20)")
+    parser.add_argument("--paced", type=float, default=PACED_SECONDS, metavar="S", help="for how long it is measured at that rate (5)")
     parser.add_argument("--only", metavar="A,B", help=f"of {', '.join(NAMES)}, and ceilings")
     parser.add_argument("--json", metavar="F", help="also write everything measured as one object to this file; - is stdout")
 
@@ -60,9 +63,9 @@ def main(arguments: Namespace) -> int:
 
 
 def _sizes(arguments: Namespace) -> Sizes:
-    if arguments.rounds < 1 or arguments.commands < 10 or not 1 <= arguments.rate <= 1000:
-        raise WrongUse("--rounds must be at least 1, --commands 10, and --rate between 1 and 1000")
-    return Sizes(arguments.commands, max(20, int(arguments.rate * PACED_SECONDS)), arguments.rate, min(WARM, arguments.commands))
+    if arguments.rounds < 1 or arguments.commands < 10 or not 1 <= arguments.rate <= 1000 or not 1 <= arguments.paced <= 600:
+        raise WrongUse("--rounds must be at least 1, --commands 10, --rate between 1 and 1000, --paced between 1 and 600 seconds")
+    return Sizes(arguments.commands, max(20, int(arguments.rate * arguments.paced)), arguments.rate, min(WARM, arguments.commands))
 
 
 def _asked(only: str | None) -> list[str]:
@@ -86,7 +89,7 @@ async def _bench(folder: Path, arguments: Namespace, sizes: Sizes, names: list[s
     async with grounds(folder, choice) as servers:
         taking_part = await subjects([name for name in names if name != CEILINGS], servers, folder.parent, say)
         ran = await take_rounds(taking_part, servers, sizes, arguments.rounds, say)
-        ceilings = await measure_ceilings(servers) if CEILINGS in names else {}
+        ceilings = await measure_ceilings(servers, min(ITEMS, CEILING_ITEMS * sizes.commands)) if CEILINGS in names else {}
     return Report(
         backend=choice.name,
         versions={"headrace": version("headrace"), "python": platform.python_version(), **versions()},

@@ -14,7 +14,8 @@ SECONDS = 200 if AWS == "ministack" else 600
 
 
 async def test_one_round_of_everything(tmp_path: Path) -> None:
-    words = ("bench", "--rounds", "1", "--commands", "200", "--aws", AWS, "--state", str(tmp_path / "state"), "--json", "-")
+    sizes = ("--rounds", "1", "--commands", "200", "--paced", "1")
+    words = ("bench", *sizes, "--aws", AWS, "--state", str(tmp_path / "state"), "--json", "-")
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "headrace", *words, stdout=PIPE, stderr=PIPE)
     try:
         async with asyncio.timeout(SECONDS):

@@ -7,18 +7,19 @@ import signal
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from shutil import which
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from headrace.local import state
 from headrace.local.environment import merged
 from readmodel.comments.tables import COMMENTS
 from readmodel.database import PROJECTING, open_database
-from runtime.settings import load
+from runtime.settings import Settings, load
 from tests.acceptance.stack import Live, headrace, stack_up
 
 FIELDS = {
@@ -40,11 +41,25 @@ async def run_load(live: Live, *words: str) -> tuple[int, dict[str, Any], str]:
     return code, json.loads(out), err
 
 
-async def test_a_clean_run_has_every_figure(live: Live, tmp_path: Path) -> None:
-    page = tmp_path / "report.html"
-    code, report, err = await run_load(
-        live, "--rate", "60,120", "--duration", "4", "--mix", "create=60,update=20,delete=10,read=10", "--html", str(page)
-    )
+class Ran(NamedTuple):
+    """What one load came to."""
+
+    code: int
+    report: dict[str, Any]
+    err: str
+    page: Path
+
+
+@pytest.fixture(scope="module")
+async def clean(live: Live, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    """One run with all there is, for the tests that only look at it."""
+    page = tmp_path_factory.mktemp("clean") / "report.html"
+    mix = "create=60,update=20,delete=10,read=10"
+    return Ran(*await run_load(live, "--rate", "80,160", "--duration", "3", "--mix", mix, "--html", str(page)), page)
+
+
+async def test_a_clean_run_has_every_figure(clean: Ran) -> None:
+    code, report, err, page = clean
     assert (code, report["faults"]) == (0, []), err
     assert report.keys() >= FIELDS
     assert report["posted"] == report["accepted"] + report["refused"]
@@ -60,19 +75,17 @@ async def test_a_clean_run_has_every_figure(live: Live, tmp_path: Path) -> None:
     assert "https://" not in text.replace("https://github.com/leeoniya/uPlot", "")
 
 
-async def test_the_page_is_drawn_by_a_browser(live: Live, tmp_path: Path) -> None:
+async def test_the_page_is_drawn_by_a_browser(clean: Ran) -> None:
     """A picture of it stays in build/artifacts, for people to look at."""
     chromium = which("chromium") or which("google-chrome")
     if chromium is None and "CI" not in os.environ:
         pytest.skip("no Chromium on this machine")
     assert chromium is not None, "CI installs Chromium"
-    page, picture = tmp_path / "report.html", blank_picture()
-    code, _, err = await run_load(live, "--rate", "100", "--duration", "5", "--html", str(page))
-    assert code == 0, err
-    dom = await browse(chromium, page, "--dump-dom")
+    picture = blank_picture()
+    dom = await browse(chromium, clean.page, "--dump-dom")
     assert 'data-drawn="8"' in dom  # every plot; a script that fails draws none
     assert "nothing lost, repeated or out of order" in dom
-    await browse(chromium, page, f"--screenshot={picture}")
+    await browse(chromium, clean.page, f"--screenshot={picture}")
     assert picture.stat().st_size > 50_000
 
 
@@ -100,24 +113,15 @@ async def browse(chromium: str, page: Path, do: str) -> str:
 
 async def test_the_batch_route(live: Live) -> None:
     code, report, err = await run_load(
-        live, "--rate", "300", "--duration", "3", "--via", "batch", "--text", "200", "--mix", "create=80,update=20"
+        live, "--rate", "450", "--duration", "2", "--via", "batch", "--text", "200", "--mix", "create=80,update=20"
     )
     assert (code, report["faults"]) == (0, []), err
     assert report["applied"] == report["accepted"] > 700
 
 
-async def test_the_knee_is_found_and_measured(live: Live) -> None:
-    code, report, err = await run_load(live, "--rate", "max", "--duration", "3", "--mix", "create=100")
-    (rate,) = report["window"]["rates"]
-    assert (code, report["faults"]) == (0, []), err
-    assert "the knee" in err
-    assert rate > 50
-    assert report["accepted"] == pytest.approx(3 * rate, rel=0.25)
-
-
 async def test_a_stall_shows_at_its_full_length(live: Live) -> None:
     """The relay stands still for three seconds: nothing is lost, and what was posted meanwhile took that long to be seen."""
-    words = ("load", "--state", str(live.folder), "--json", "-", "--rate", "100", "--duration", "6", "--mix", "create=100")
+    words = ("load", "--state", str(live.folder), "--json", "-", "--rate", "100", "--duration", "4", "--mix", "create=100")
     load_process = await asyncio.create_subprocess_exec(sys.executable, "-m", "headrace", *words, stdout=PIPE, stderr=PIPE)
     assert load_process.stderr is not None
     async with asyncio.timeout(120):
@@ -137,17 +141,48 @@ async def test_a_stall_shows_at_its_full_length(live: Live) -> None:
 
 async def test_a_corrupt_row_fails_the_run_and_is_named(live: Live) -> None:
     settings = load(merged({}, state.environment(live.folder)))
-    async with open_database(settings, PROJECTING) as database, database.engine.begin() as connection:
-        victim = (await connection.execute(select(func.min(COMMENTS.c.comment_id)).where(~COMMENTS.c.deleted))).scalar_one()
-        await connection.execute(update(COMMENTS).where(COMMENTS.c.comment_id == victim).values(text="not what was said"))
-    code, report, err = await run_load(live, "--rate", "50", "--duration", "2")
+    async with corrupted(settings) as victim:
+        code, report, err = await run_load(live, "--rate", "50", "--duration", "2", "--settle", "3")
     assert code == 1
     assert any(victim in fault for fault in report["faults"]), err
     assert {each["stream"] for each in report["audit"]["differences"]} == {f"comment-{victim}"}
 
 
+@asynccontextmanager
+async def corrupted(settings: Settings) -> AsyncIterator[str]:
+    """A comment whose row does not say what was said, until the end of the block."""
+    async with open_database(settings, PROJECTING) as database:
+        first = select(COMMENTS.c.comment_id, COMMENTS.c.text).where(~COMMENTS.c.deleted).order_by(COMMENTS.c.comment_id).limit(1)
+        async with database.engine.connect() as connection:
+            victim, text = (await connection.execute(first)).one()
+        row = update(COMMENTS).where(COMMENTS.c.comment_id == victim)
+        async with database.engine.begin() as connection:
+            await connection.execute(row.values(text="not what was said"))
+        yield victim
+        async with database.engine.begin() as connection:
+            await connection.execute(row.values(text=text))
+
+
+async def test_the_knee_is_found_and_measured(live: Live) -> None:
+    code, report, err = await run_load(live, "--rate", "max", "--search", "12", "--duration", "3", "--mix", "create=100")
+    (rate,) = report["window"]["rates"]
+    assert (code, report["faults"]) == (0, []), err
+    assert "the knee" in err
+    assert rate > 50
+    assert report["accepted"] == pytest.approx(3 * rate, rel=0.25)
+
+
 @pytest.mark.parametrize(
-    "words", [("--rate", "fast"), ("--rate", "0"), ("--mix", "create=0"), ("--mix", "eat=1"), ("--duration", "0"), ("--text", "-1")]
+    "words",
+    [
+        ("--rate", "fast"),
+        ("--rate", "0"),
+        ("--mix", "create=0"),
+        ("--mix", "eat=1"),
+        ("--duration", "0"),
+        ("--text", "-1"),
+        ("--search", "1"),
+    ],
 )
 async def test_wrong_use_is_one_line(live: Live, words: tuple[str, ...]) -> None:
     code, out, err = await headrace("load", "--state", str(live.folder), *words)

@@ -1,4 +1,4 @@
-"""A stack for drills: short visibility and leases, so that what died is taken over within seconds."""
+"""One stack for all drills that only need it to come back: short visibility and leases, so that what died is taken over within seconds."""
 
 from collections.abc import AsyncIterator
 
@@ -7,7 +7,7 @@ import pytest
 from tests.acceptance.stack import Live, stack_up
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
     more = {"HEADRACE_VISIBILITY_SECONDS": "4", "HEADRACE_LEASE_SECONDS": "2"}
     async with stack_up(tmp_path_factory.mktemp("drills"), more) as found:

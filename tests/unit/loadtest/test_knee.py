@@ -2,7 +2,7 @@
 
 import pytest
 
-from loadtest.knee import Backlogs, Search, growing
+from loadtest.knee import Backlogs, Search, growing, trial_seconds
 
 
 def looks(rate: float, capacity: float, noise: float = 0.0) -> list[Backlogs]:
@@ -44,3 +44,9 @@ def test_a_search_in_which_nothing_held_names_the_last_rate() -> None:
     assert rate is not None
     search.tried(rate, held=False)
     assert search.knee < rate
+
+
+def test_the_trials_of_a_short_search_are_long_enough_to_judge_by() -> None:
+    seen = [look for look in looks(2000, 1000) if look.at <= trial_seconds(10)]
+    assert growing(seen, 2000) == ["commands"]
+    assert trial_seconds(60) == 6

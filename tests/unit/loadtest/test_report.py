@@ -11,11 +11,12 @@ from loadtest.histograms import encoded, figures, histogram, merged, record
 from loadtest.live import line
 from loadtest.page.filling import page, plots
 from loadtest.phases import Done, Tick, late_share
-from loadtest.run import Ran, Wanted
+from loadtest.run import Ran
 from loadtest.script import Shape
 from loadtest.series import Series
 from loadtest.summing import summed
 from loadtest.verify import Verdict
+from loadtest.wanted import Wanted
 from loadtest.watch import Look
 
 WANTED = Wanted((100.0,), 10.0, Shape())
