@@ -29,9 +29,15 @@ class Live:
 
     def pid(self, role: str) -> int:
         """The process of that role, as written down now."""
+        found = self.pid_or_none(role)
+        assert found is not None
+        return found
+
+    def pid_or_none(self, role: str) -> int | None:
+        """None while it is down."""
         stack = state.live(self.folder)
         assert stack is not None
-        return next(part.pid for part in stack.parts if part.role == role and part.pid is not None)
+        return next((part.pid for part in stack.parts if part.role == role), None)
 
     def client(self) -> httpx.AsyncClient:
         """Talks to the gateway; many requests may be under way."""
