@@ -10,11 +10,12 @@ from typing import Final
 import msgspec
 from hdrh.histogram import HdrHistogram
 
+from loadtest.amqp import AmqpPosts
 from loadtest.histograms import histogram, record
 from loadtest.phases import Done, Plan
 from loadtest.requests import Requests
 from loadtest.script import Ask, Kind, Script
-from loadtest.wire import Connections
+from loadtest.wire import Answered, Connections
 
 AGAIN_SECONDS: Final = 0.2
 FAULTS: Final = 20
@@ -36,8 +37,9 @@ _RECEIPT: Final = msgspec.json.Decoder(Receipt)
 class Caller:
     """`begin` a phase, `post` at will, `settle` at its end."""
 
-    def __init__(self, plan: Plan, connections: Connections) -> None:
-        self._plan, self._connections = plan, connections
+    def __init__(self, plan: Plan, connections: Connections, broker: AmqpPosts | None = None) -> None:
+        """With `broker`, commands go through it; reads always by HTTP."""
+        self._plan, self._connections, self._broker = plan, connections, broker
         self.script = Script(plan.shape, plan.seed)
         self._requests = Requests(f"{plan.host}:{plan.port}", f"{plan.run}-{plan.worker}")
         self._loop = asyncio.get_running_loop()
@@ -104,11 +106,9 @@ class Caller:
         return ticked["posted"], ticked["accepted"], ticked["refused"], recent
 
     def _send(self, ask: Ask, due: float, *, wait: bool) -> None:
-        request = self._requests.command(ask, wait=wait)
-
         def answered(status: int, head: bytes, body: bytes) -> None:  # noqa: ARG001 - the connection's shape
             if status == 0 or (status >= 500 and b'"code":"' not in body):
-                self._again(lambda: self._connections.send(request, answered))
+                self._again(send)
             elif status < 300:
                 self._accept(ask, due, body if wait else b"")
             elif b'"outcome":"' in body:
@@ -116,7 +116,15 @@ class Caller:
             else:
                 self._refuse(ask, body, status)
 
-        self._connections.send(request, answered)
+        send = self._sending(ask, answered, wait=wait)
+        send()
+
+    def _sending(self, ask: Ask, answered: Answered, *, wait: bool) -> Callable[[], None]:
+        if self._broker is not None:
+            broker, (name, ident, content) = self._broker, self._requests.message(ask)
+            return lambda: broker.send(name, ident, content, answered, wait=wait)
+        request = self._requests.command(ask, wait=wait)
+        return lambda: self._connections.send(request, answered)
 
     def _send_batch(self, asks: list[tuple[Ask, float]]) -> None:
         request = self._requests.batch([ask for ask, _ in asks])

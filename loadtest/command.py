@@ -28,7 +28,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--duration", type=float, default=30.0, metavar="S", help="seconds of each step (30)")
     parser.add_argument("--search", type=float, default=SEARCH_SECONDS, metavar="S", help="seconds in which max is looked for (60)")
     parser.add_argument("--mix", default="create=70,update=20,delete=10", help="shares of create, update, delete and read")
-    parser.add_argument("--via", default="http", choices=["http", "batch"], help="single posts or the batch route")
+    parser.add_argument("--via", default="http", choices=["http", "batch", "amqp"], help="single posts, the batch route, or RabbitMQ")
     parser.add_argument("--text", type=int, default=0, metavar="N", help="characters of every text (default: as people write)")
     parser.add_argument("--skew", type=float, default=0.0, metavar="Z", help="0: all comments and pictures alike; 1: a few are hot")
     parser.add_argument("--pictures", type=int, default=1000)
@@ -70,7 +70,7 @@ def _wanted(arguments: Namespace) -> Wanted:
     if not 0 <= arguments.text <= 10_000 or arguments.pictures < 1 or not 0 <= arguments.processes <= 64 or not 0 <= arguments.skew <= 5:
         raise WrongUse("--text must be between 0 and 10000, --pictures at least 1, --processes between 0 and 64, --skew between 0 and 5")
     shares = _mix(arguments.mix)
-    authors = 1 if arguments.via == "batch" else 200  # a batch has one caller
+    authors = 200 if arguments.via == "http" else 1  # a batch, and a connection to the broker, have one caller
     shape = Shape(**shares, text=arguments.text, skew=arguments.skew, pictures=arguments.pictures, authors=authors)
     prices = load_prices(Path(arguments.prices) if arguments.prices else None)
     return Wanted(

@@ -8,13 +8,14 @@ import gc
 import os
 import sys
 import time
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 import uvloop
 
+from loadtest.amqp import AmqpPosts, open_posts
 from loadtest.caller import Caller
 from loadtest.histograms import encoded
 from loadtest.pacing import arrivals
@@ -41,10 +42,10 @@ def say(**what: Any) -> None:
 class Generator:
     """Carries out phases, one after another."""
 
-    def __init__(self, plan: Plan, connections: Connections) -> None:
+    def __init__(self, plan: Plan, connections: Connections, broker: AmqpPosts | None = None) -> None:
         self._plan, self._connections = plan, connections
         self._loop = asyncio.get_running_loop()
-        self._caller = Caller(plan, connections)
+        self._caller = Caller(plan, connections, broker)
         self._phases = 0
 
     async def carry_out(self, phase: Phase) -> Done:
@@ -120,13 +121,15 @@ async def serve() -> None:
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     plan = msgspec.json.decode(await reader.readline(), type=Plan)
     connections = Connections(plan.host, plan.port, plan.connections)
-    generator = Generator(plan, connections)
-    await connections.open(WARM)
-    say(ready=True)
-    while line := await reader.readline():
-        say(done=await generator.carry_out(msgspec.json.decode(line, type=Phase)))
-    generator.journal()
-    connections.close()
+    async with AsyncExitStack() as opened:
+        broker = await opened.enter_async_context(open_posts(plan.amqp_url)) if plan.amqp_url else None
+        generator = Generator(plan, connections, broker)
+        await connections.open(WARM)
+        say(ready=True)
+        while line := await reader.readline():
+            say(done=await generator.carry_out(msgspec.json.decode(line, type=Phase)))
+        generator.journal()
+        connections.close()
 
 
 def come_first() -> None:

@@ -23,6 +23,8 @@ class Plan(Struct, frozen=True):
     shape: Shape
     seed: int
     via: str = "http"
+    amqp_url: str = ""
+    """With `via` amqp."""
     connections: int = 1024
     sampled: int = 50
     """One command in so many is waited for and read back."""

@@ -1,6 +1,10 @@
 """A command of the script as bytes on the wire. Pure."""
 
+from typing import Final
+
 from loadtest.script import Ask, Kind
+
+_NAMES: Final = (b"create", b"update", b"delete")
 
 
 class Requests:
@@ -41,16 +45,20 @@ class Requests:
         headers = b"Headrace-Actor: load-%d\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n" % (asks[0].author, len(body))
         return b"POST /commands/batch" + self._tail + headers + b"\r\n" + body
 
+    def message(self, ask: Ask) -> tuple[str, str, bytes]:
+        """(routing key, message id, body) of the same command for the second door."""
+        return f"comment.{_NAMES[ask.kind].decode()}", f"{self._run.decode()}-{ask.number}", b'{"data":%s}' % self._data(ask)
+
     def _line(self, ask: Ask) -> bytes:
+        return b'{"name":"comment.%s","id":"%s-%d","data":%s}' % (_NAMES[ask.kind], self._run, ask.number, self._data(ask))
+
+    def _data(self, ask: Ask) -> bytes:
         ident = self.comment(ask.comment)
         if ask.kind is Kind.CREATE:
-            data = b'{"comment_id":"%s","picture_id":"%s","text":"%s"}' % (ident, self._picture(ask), ask.text)
-        elif ask.kind is Kind.UPDATE:
-            data = b'{"comment_id":"%s","text":"%s"}' % (ident, ask.text)
-        else:
-            data = b'{"comment_id":"%s"}' % ident
-        name = (b"create", b"update", b"delete")[ask.kind]
-        return b'{"name":"comment.%s","id":"%s-%d","data":%s}' % (name, self._run, ask.number, data)
+            return b'{"comment_id":"%s","picture_id":"%s","text":"%s"}' % (ident, self._picture(ask), ask.text)
+        if ask.kind is Kind.UPDATE:
+            return b'{"comment_id":"%s","text":"%s"}' % (ident, ask.text)
+        return b'{"comment_id":"%s"}' % ident
 
     def _picture(self, ask: Ask) -> bytes:
         return b"%s-p%d" % (self._run, ask.picture)

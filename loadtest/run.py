@@ -60,6 +60,8 @@ async def run(folder: Path, wanted: Wanted, say: Say) -> Ran:
         raise WrongUse(f"no stack is up in {folder}")
     os.environ.update(merged(os.environ, stack.environment))  # credentials too, which only the SDK reads
     settings = load()
+    if wanted.via == "amqp" and not settings.amqp_url:
+        raise WrongUse("--via amqp: this stack has no RabbitMQ; bring it up with HEADRACE_AMQP_URL")
     with TemporaryDirectory(prefix="headrace-load-") as journals:
         return await _Loading(_Ground(folder, stack, settings, Path(journals)), wanted, say).run()
 
@@ -126,6 +128,7 @@ class _Loading:
                 shape=wanted.shape,
                 seed=wanted.seed + worker,
                 via=wanted.via,
+                amqp_url=self._settings.amqp_url if wanted.via == "amqp" else "",
                 connections=4000 // count,
                 sampled=int(min(SAMPLED, max(SAMPLED_MOST, sum(wanted.rates) * wanted.seconds // SAMPLES))) if wanted.rates else SAMPLED,
                 journal=str(self._journals / str(worker)),
