@@ -10,7 +10,9 @@ from events.outcome import outcomes_channel
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-SILENCE_SECONDS: Final = 5.0
+SILENCE_SECONDS: Final = 2.0
+"""After which the connection is asked whether it still lives."""
+ANSWER_SECONDS: Final = 2.0
 
 
 class RedisNotices:
@@ -31,7 +33,7 @@ class RedisNotices:
             await subscription.subscribe(self._channel)
             asked = False
             while True:
-                message = await subscription.get_message(timeout=SILENCE_SECONDS)
+                message = await subscription.get_message(timeout=ANSWER_SECONDS if asked else SILENCE_SECONDS)
                 if message is not None:
                     asked = False
                     if message["type"] == "message":
