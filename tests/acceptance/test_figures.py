@@ -1,0 +1,67 @@
+"""The commands that print the write side's figures, at a small size, as from a shell."""
+
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.stack import Live
+
+ROLES = {"gateway", "commands", "relay", "projector-rds", "projector-cache"}
+
+
+async def figures(module: str, *words: str) -> tuple[int, dict[str, Any], str]:
+    """(exit code, the JSON line, what people are told)."""
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", module, *words, stdout=PIPE, stderr=PIPE)
+    try:
+        async with asyncio.timeout(180):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    lines = out.splitlines()
+    assert len(lines) <= 1
+    return process.returncode or 0, json.loads(lines[0]) if lines else {}, err.decode()
+
+
+async def test_the_mix_over_cold_streams_beside_creations(live: Live) -> None:
+    code, found, told = await figures(
+        "loadtest.cold", "--state", str(live.folder), "--streams", "300", "--commands", "500", "--rounds", "1"
+    )
+    assert (code, found["faults"]) == (0, []), told
+    assert found["applied"] == 300 + 3 * 500
+    assert found["mix"]["state_cache_hits"] == found["creates"]["state_cache_hits"] == 0
+    for part in (found["mix"], found["creates"], found["times"]):
+        assert min(value for name, value in part.items() if name != "state_cache_hits") > 0
+    assert "mix over cold streams" in told
+
+
+async def test_a_frozen_backend_loses_nothing_and_the_roles_do_not_grow(live: Live) -> None:
+    sizes = ("--duration", "8", "--freeze", "3", "--backlog", "2000")
+    code, found, told = await figures("loadtest.frozen", "--state", str(live.folder), *sizes)
+    assert (code, found["faults"]) == (0, []), told
+    assert found["accepted"] > 500
+    assert found["standstill_s"] >= 2
+    assert found["rss_mb"].keys() == ROLES
+    for each in found["rss_mb"].values():
+        assert 10 < each["mark"] <= each["peak"]
+        assert each["times"] == round(each["end"] / each["mark"], 3)
+    assert len(found["rss_mb_over_time"]) > 5
+    assert "nothing accepted is lost" in told
+
+
+async def test_what_the_client_costs() -> None:
+    code, found, told = await figures("tests.support.client_rate", "--posts", "300", "--rounds", "1")
+    assert code == 0, told
+    assert min(found.values()) > 0
+    assert found["batch_us"] < found["post_us"]
+
+
+async def test_without_a_stack_it_is_wrong_use(tmp_path: Path) -> None:
+    for module in ("loadtest.cold", "loadtest.frozen"):
+        code, found, told = await figures(module, "--state", str(tmp_path))
+        assert (code, found, len(told.splitlines())) == (2, {}, 1)
+        assert "no stack" in told
