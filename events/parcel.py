@@ -2,13 +2,17 @@
 
 UTF-8 JSON that escapes only what SQS forbids; envelopes are nested as they are, never as JSON inside a JSON string. `count`
 lets a reader see a truncated parcel; a reader that does not know `wire` leaves the parcel for one that does.
+
+A parcel of commands also says of how many `partitions` its own is one, so that it is understood after a stack's number was changed.
+That field came later: without it the stack's number is meant, and readers of before pass it over and do the same, which is right
+as long as the number does not change under them. So `wire` stayed what it was.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from events.envelope import ENCODER, Command, Commit
 from events.ids import Partition, StreamId, Version
@@ -44,6 +48,8 @@ class CommandParcel(Struct, frozen=True):
     partition: Partition
     count: int
     commands: list[Command]
+    partitions: Annotated[int, Meta(ge=0)] = 0
+    """Of how many `partition` is one; 0 where it is not said."""
 
 
 class CommitParcel(Struct, frozen=True):
@@ -81,9 +87,10 @@ def encode_commit(commit: Commit) -> bytes:
     return sqs_safe(ENCODER.encode(msgspec.structs.replace(commit, settled=())))
 
 
-def pack_commands(partition: Partition, envelopes: Sequence[bytes]) -> str:
-    """A parcel's body."""
-    head = b'{"wire":%d,"partition":%d,"count":%d,"commands":[' % (WIRE, partition, len(envelopes))
+def pack_commands(partition: Partition, envelopes: Sequence[bytes], partitions: int = 0) -> str:
+    """A parcel's body. `partitions`: of how many `partition` is one; 0 says nothing of it, and means the stack's number."""
+    said = b'"partitions":%d,' % partitions if partitions else b""
+    head = b'{"wire":%d,"partition":%d,"count":%d,%b"commands":[' % (WIRE, partition, len(envelopes), said)
     return (head + b",".join(envelopes) + b"]}").decode()
 
 

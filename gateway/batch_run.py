@@ -104,10 +104,10 @@ class Run:
         while line.confirmed is None:
             try:
                 line.confirmed = self._poster.sender.add(prepared)
-            except BufferFull:
+            except BufferFull as full:
                 if not await self._room_in_buffer():
                     self._answers.forget(line)
-                    line.refuse(Problem("buffer_full"))
+                    line.refuse(Problem(full.code, full.detail))
                     return
 
     async def _room_in_buffer(self) -> bool:

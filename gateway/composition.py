@@ -18,6 +18,7 @@ from gateway.commands import CommandRoutes, Projected, StatusRoute
 from gateway.comments.commands import LOCATIONS, CommentCommands
 from gateway.comments.queries import CommentQueries, Reads
 from gateway.describing import DescriptionRoutes
+from gateway.following import Follower
 from gateway.health import HealthRoutes
 from gateway.lookup import Lookup
 from gateway.memory import Memory
@@ -28,6 +29,7 @@ from gateway.routing import Route
 from gateway.sender import Sender
 from readmodel.heads import Heads
 from runtime.health import Check
+from runtime.stack import Facts
 from runtime.times import now
 
 
@@ -45,6 +47,9 @@ class Ports:
     checks: dict[str, Check]
     partitions: int
     heads: Heads = field(default_factory=Heads)
+    facts: Facts | None = None
+    """None: the number of partitions stays what it is."""
+    told_partitions: int | None = None
     broker: Broker | None = None
     """Of the second door; None: it is off."""
 
@@ -87,8 +92,13 @@ async def running(ports: Ports) -> AsyncIterator[Gateway]:
     checks = ports.checks if ingress is None else {**ports.checks, "rabbitmq": ingress.check}
     app = App(routes(ports, poster, preparer, batch, checks))
     async with asyncio.TaskGroup() as tasks:
-        loops = [sender.run, claims.run, outcomes.run] + ([ingress.run] if ingress is not None else [])
-        running = [tasks.create_task(loop()) for loop in loops]
+        running = [tasks.create_task(each.run()) for each in (sender, claims, outcomes)]
+        if ports.facts is not None:
+            follower = Follower(ports.facts, sender, ports.told_partitions)
+            await follower.look()
+            running.append(tasks.create_task(follower.run()))
+        if ingress is not None:
+            running.append(tasks.create_task(ingress.run()))
         yield Gateway(app, sender, outcomes, batch, ingress)
         for task in running:
             task.cancel()

@@ -17,7 +17,7 @@ from runtime.aws import aws_errors, open_aws
 from runtime.health import Check
 from runtime.redis_client import open_redis
 from runtime.settings import Settings
-from runtime.stack import load_stack, read_stack
+from runtime.stack import StackItem, load_stack, read_stack
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -58,6 +58,8 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             checks,
             stack.partitions,
             heads,
+            StackItem(dynamodb, settings),
+            settings.partitions,
             RabbitBroker(settings.amqp_url) if settings.amqp_url else None,
         )
         yield await opened.enter_async_context(running(ports))

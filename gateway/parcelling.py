@@ -27,7 +27,15 @@ _T = TypeVar("_T")
 
 
 class BufferFull(Retryable):
-    """So much waits for SQS that a further command cannot be taken."""
+    """So much waits for SQS that a further command cannot be taken. Its class says what the caller is told."""
+
+    code, detail, seconds = "buffer_full", "", 1
+
+
+class Held(BufferFull):
+    """Nothing is taken while the stack's number of partitions is being changed."""
+
+    code, detail, seconds = "unavailable", "the stack's number of partitions is being changed", 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,8 +56,8 @@ class Poster:
                 prepared = as_repeat(prepared)
         try:
             await self.sender.add(prepared)
-        except BufferFull:
-            raise later("buffer_full") from None
+        except BufferFull as full:
+            raise later(full.code, full.detail, full.seconds) from None
         except NotSent:
             raise later("unavailable", UNCONFIRMED) from None
         return None

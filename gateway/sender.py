@@ -13,7 +13,7 @@ from typing import Final
 from events.ids import partition_of
 from events.parcel import pack_commands
 from gateway.command_queue import CommandQueue, Message, Sent
-from gateway.parcelling import BufferFull, Parcel, Parcelling
+from gateway.parcelling import BufferFull, Held, Parcel, Parcelling
 from gateway.preparing import Prepared
 from runtime.errors import Fatal, Retryable
 from runtime.lifecycle import backoff
@@ -28,6 +28,7 @@ DEADLINE_SECONDS: Final = 10.0
 TURNS: Final = 3
 """Of the loop, from bytes on a socket to a command in the buffer."""
 
+_NEVER: Final = float("inf")
 Mark = Callable[[Sequence[Prepared]], Awaitable[None]]
 _LOG = get("sender")
 
@@ -58,8 +59,10 @@ class Sender:
     """`add` from any request; `run` in a task of its own until cancelled; `drained` before that."""
 
     def __init__(self, queue: CommandQueue, partitions: int, mark: Mark, deadline: float = DEADLINE_SECONDS) -> None:
-        self._queue, self._partitions, self._mark, self._deadline = queue, partitions, mark, deadline
+        self._queue, self.partitions, self._mark, self._deadline = queue, partitions, mark, deadline
         self._plan: Parcelling[Waiting] = Parcelling(partitions)
+        self._ends = _NEVER
+        """When the last parcel is given up, once nothing more is taken."""
         self._loop = asyncio.get_running_loop()
         self._heard = 0.0
         """When SQS last confirmed something, or the first command came after nothing had waited."""
@@ -73,14 +76,16 @@ class Sender:
         self._free = asyncio.Semaphore(CALLS_AT_ONCE)
 
     def add(self, prepared: Prepared) -> "asyncio.Future[None]":
-        """Resolves once SQS confirmed the command; fails with NotSent. Raises BufferFull (Stalled among it) at once."""
+        """Resolves once SQS confirmed the command; fails with NotSent. Raises BufferFull (Held, Stalled) at once."""
+        if self._ends != _NEVER:
+            raise Held
         now = self._loop.time()
         if not self._plan.count:
             self._heard = now
         elif now - self._heard > STALLED_SECONDS:
             raise Stalled
         confirmed: asyncio.Future[None] = self._loop.create_future()
-        partition = partition_of(prepared.command.stream, self._partitions)
+        partition = partition_of(prepared.command.stream, self.partitions)
         self._plan.add(partition, prepared.body, Waiting(prepared, confirmed), now)
         self._news.set()
         return confirmed
@@ -94,6 +99,30 @@ class Sender:
     def waiting_bytes(self) -> int:
         """Of all commands not yet confirmed."""
         return self._plan.bytes
+
+    def hold(self) -> None:
+        """Take nothing more until `go_on`; what was taken is confirmed or given up within the deadline, counted from now."""
+        if not self.held:
+            self._ends = self._loop.time() + self._deadline
+
+    def go_on(self, partitions: int) -> None:
+        """Take commands again, under this number of partitions: another one only when `empty`."""
+        if partitions != self.partitions:
+            if not self.empty:
+                raise RuntimeError("commands wait in partitions of before")
+            self.partitions, self._plan = partitions, Parcelling(partitions)
+        self._ends = _NEVER
+        self._left.set()
+
+    @property
+    def held(self) -> bool:
+        """Between `hold` and `go_on`."""
+        return self._ends != _NEVER
+
+    @property
+    def empty(self) -> bool:
+        """Every command taken was confirmed or given up."""
+        return not self._plan.count
 
     async def drained(self) -> None:
         """Until nothing waits any more."""
@@ -139,11 +168,11 @@ class Sender:
     async def _deliver(self, call: list[Parcel[Waiting]]) -> None:
         """One call and its repetitions, until every parcel of it was confirmed or given up."""
         started = self._loop.time()
-        left = [_Outgoing(parcel, _message(parcel)) for parcel in call]
+        left = [_Outgoing(parcel, _message(parcel, self.partitions)) for parcel in call]
         attempt = 0
         while left:
             attempt += 1
-            answers = await self._call(left, started + self._deadline)
+            answers = await self._call(left, self._limit(started))
             confirmed = [each.parcel for each, sent in zip(left, answers, strict=True) if sent is Sent.YES]
             self._give_up(each.parcel for each, sent in zip(left, answers, strict=True) if sent is Sent.NEVER)
             left = [each for each, sent in zip(left, answers, strict=True) if sent is Sent.AGAIN]
@@ -153,8 +182,14 @@ class Sender:
                 break
         HOP_SECONDS.labels("send").observe(self._loop.time() - started)
 
+    def _limit(self, started: float) -> float:
+        """Of parcels first sent then."""
+        return min(started + self._deadline, self._ends)
+
     async def _call(self, outgoing: list[_Outgoing], until: float) -> list[Sent]:
         async with self._free:
+            if self._loop.time() >= until:  # a call that has no time might still reach SQS
+                return [Sent.AGAIN] * len(outgoing)
             try:
                 async with asyncio.timeout_at(until):
                     return await self._queue.send([each.message for each in outgoing])
@@ -168,7 +203,7 @@ class Sender:
     async def _rest(self, attempt: int, started: float) -> bool:
         """Wait before the next attempt; False when there is no time for one."""
         pause = backoff(attempt, random.random())  # noqa: S311 - jitter
-        if self._loop.time() + pause >= started + self._deadline:
+        if self._loop.time() + pause >= self._limit(started):
             return False
         await asyncio.sleep(pause)
         return True
@@ -209,5 +244,5 @@ class Sender:
             self._empty.set()
 
 
-def _message(parcel: Parcel[Waiting]) -> Message:
-    return Message(parcel.partition, os.urandom(16).hex(), pack_commands(parcel.partition, parcel.bodies))
+def _message(parcel: Parcel[Waiting], partitions: int) -> Message:
+    return Message(parcel.partition, os.urandom(16).hex(), pack_commands(parcel.partition, parcel.bodies, partitions))

@@ -32,7 +32,7 @@ class Observed(msgspec.Struct, frozen=True):
     """`queues`: depth by name, visible and in flight, dead-letter queues as `NAME-dead`. A queue that did not answer is
     left out. `lag_seconds`: by projector, the age of the oldest stored commit it lacks. `parked`: streams. `append`: the call
     that provision settled, empty when the stack's facts cannot be read. `cache_hits`: share of the command worker's look-ups of a
-    stream's state that needed no read, None before the first."""
+    stream's state that needed no read, None before the first. `changing_to`: partitions, while `provision` changes their number."""
 
     queues: dict[str, int]
     lag_seconds: dict[str, float]
@@ -40,6 +40,7 @@ class Observed(msgspec.Struct, frozen=True):
     append: str = ""
     partitions: int = 0
     cache_hits: float | None = None
+    changing_to: int | None = None
 
 
 async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] | None = None) -> Observed:
@@ -58,6 +59,7 @@ async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] |
         append=facts.append if facts else "",
         partitions=facts.partitions if facts else 0,
         cache_hits=cache_hits(seen.get("commands", {})),
+        changing_to=facts.changing.to if facts and facts.changing is not msgspec.UNSET else None,
     )
 
 

@@ -47,6 +47,7 @@ class Status(msgspec.Struct, frozen=True):
     append: str = ""
     partitions: int = 0
     cache_hits: float | None = None
+    changing_to: int | None = None
 
     @property
     def ready(self) -> bool:
@@ -86,6 +87,7 @@ async def look(folder: Path) -> Status | None:
         append=seen.append if seen else "",
         partitions=seen.partitions if seen else 0,
         cache_hits=seen.cache_hits if seen else None,
+        changing_to=seen.changing_to if seen else None,
     )
 
 
@@ -115,7 +117,8 @@ def render(status: Status) -> str:
         lines.append(f"  {part.name:<16} {'ready' if part.ready else 'NOT READY':<10} {pid!s:>8}  {part.url}{again}")
     lines.append("queues  " + "  ".join(f"{name} {depth}" for name, depth in status.queues.items()))
     hits = "-" if status.cache_hits is None else f"{status.cache_hits:.0%}"
-    lines.append(f"appends {status.append or '-'}    partitions {status.partitions or '-'}    state cache hits {hits}")
+    changing = f" (changing to {status.changing_to}: no commands are taken)" if status.changing_to else ""
+    lines.append(f"appends {status.append or '-'}    partitions {status.partitions or '-'}{changing}    state cache hits {hits}")
     lags = "  ".join(f"{name} {seconds:.1f} s" for name, seconds in status.lag_seconds.items())
     lines.append(f"lag     {lags or '-'}    parked {status.parked}")
     return "\n".join(lines)

@@ -57,6 +57,9 @@ BURST_AT: Final = Gauge("headrace_burst_at_seconds", "Time of the first commit a
 BEFORE_BURST_AT: Final = Gauge("headrace_before_burst_at_seconds", "Time of the last commit before that pause", registry=REGISTRY)
 MESSAGES: Final = Counter("headrace_messages", "Messages taken from a queue", ["queue"], registry=REGISTRY)
 ENVELOPES: Final = Counter("headrace_envelopes", "Commands or commits that were in them", ["queue"], registry=REGISTRY)
+PARTITIONS_OTHER: Final = Counter(
+    "headrace_other_partitions", "Batches with parcels packed under another number of partitions than the stack's", registry=REGISTRY
+)
 PASSED_AT: Final = Gauge("headrace_passed_at_seconds", "Time of the newest commit this projector has passed", registry=REGISTRY)
 HOP_SECONDS: Final = Histogram(
     "headrace_hop_seconds",

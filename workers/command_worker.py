@@ -12,10 +12,11 @@ from events.parcel import encode_command, pack_commands
 from events.store import EventStore
 from runtime import logs
 from runtime.errors import Retryable
-from runtime.metrics import COMMANDS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES
+from runtime.metrics import COMMANDS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES, PARTITIONS_OTHER
 from workers.careful import FROM, Careful
 from workers.consumer import Handled
 from workers.jobs import Batch, open_batch
+from workers.partition_count import PartitionCount
 from workers.queue import Delivery, Queue
 from workers.rounds import Rounds
 from workers.snapshotting import SnapshotWriter
@@ -37,7 +38,7 @@ class CommandWorker:
         self,
         store: EventStore,
         registry: Registry,
-        partitions: int,
+        partitions: PartitionCount,
         told: tuple[Queue, Teller, Trials],
         snapshots: SnapshotWriter | None = None,
     ) -> None:
@@ -59,7 +60,7 @@ class CommandWorker:
     async def _handle(self, deliveries: Sequence[Delivery], careful: str = "") -> Handled:
         """`careful`: the id of the one message that is to be decided with care."""
         began = perf_counter()
-        batch = open_batch(deliveries, self._partitions)
+        batch = await self._opened(deliveries)
         MESSAGES.labels("commands").inc(len(deliveries))
         ENVELOPES.labels("commands").inc(len(batch.asked))
         await self._recall(batch)
@@ -73,6 +74,17 @@ class CommandWorker:
         await self._tell(batch)
         HOP_SECONDS.labels("commands").observe(perf_counter() - began)
         return self._handled(batch, deliveries)
+
+    async def _opened(self, deliveries: Sequence[Delivery]) -> Batch:
+        """Whatever number of partitions its parcels were packed under. Another than the stack's is told: a gateway that could not read
+        the facts did not hear of the change, and order between it and the others may not have been kept."""
+        batch = open_batch(deliveries, self._partitions.now)
+        if batch.others and await self._partitions.again():
+            batch = open_batch(deliveries, self._partitions.now)
+        if batch.others:
+            PARTITIONS_OTHER.inc()
+            _LOG.warning("packed under another number of partitions", action="open", packed=sorted(batch.others), has=self._partitions.now)
+        return batch
 
     async def _handle_with_care(self, deliveries: Sequence[Delivery]) -> Handled:
         """One message after the other, the suspicious ones stream by stream; what is behind an unfinished one of its group waits."""
@@ -124,7 +136,8 @@ class CommandWorker:
         for each in batch.asked:
             if each.outcome is None or each.outcome.status is not Status.FAILED or each.recalled:
                 continue
-            body = pack_commands(partition_of(each.command.stream, self._partitions), [encode_command(each.command)])
+            partitions = self._partitions.now
+            body = pack_commands(partition_of(each.command.stream, partitions), [encode_command(each.command)], partitions)
             once = f"{each.command.fingerprint}-{each.delivery.message_id}"
             await self._queue.bury_body(body, once, each.outcome.detail)
             DISCARDS.labels("commands", "failed").inc()

@@ -8,9 +8,10 @@ from readmodel.domains import registry
 from runtime.aws import open_aws
 from runtime.redis_client import open_redis
 from runtime.settings import Settings, require
-from runtime.stack import load_stack, table_name
+from runtime.stack import StackItem, load_stack, table_name
 from workers.command_worker import CommandWorker
 from workers.consumer import consume, open_queue
+from workers.partition_count import PartitionCount
 from workers.process import Ready, run_role
 from workers.snapshotting import snapshots_written
 from workers.telling import Teller
@@ -29,12 +30,14 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
     domains = registry(settings)
     async with AsyncExitStack() as stack:
         aws = await stack.enter_async_context(open_aws(settings))
-        facts = await load_stack(await aws.dynamodb(), settings)
+        dynamodb = await aws.dynamodb()
+        facts = await load_stack(dynamodb, settings)
         store = await open_store(aws, facts, settings)
         queue = await open_queue(aws, facts, "commands", settings)
         client = await stack.enter_async_context(open_redis(settings))
         snapshots = await stack.enter_async_context(snapshots_written(store, domains))
-        trials = DynamoTrials(await aws.dynamodb(), table_name(settings, "control"))
-        worker = CommandWorker(store, domains, facts.partitions, (queue, Teller(client, settings.stack), trials), snapshots)
+        trials = DynamoTrials(dynamodb, table_name(settings, "control"))
+        count = PartitionCount(facts.partitions, StackItem(dynamodb, settings))
+        worker = CommandWorker(store, domains, count, (queue, Teller(client, settings.stack), trials), snapshots)
         await stack.enter_async_context(ready.listening({"sqs": queue.check, "dynamodb": store.check}))
         await consume(queue, worker.handle, stop, LANES)

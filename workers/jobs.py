@@ -9,7 +9,7 @@ from events.envelope import Command
 from events.history import History
 from events.ids import EMPTY, StreamId, partition_of
 from events.outcome import Outcome, Status
-from events.parcel import NewerParcel, UnreadableParcel, read_commands
+from events.parcel import CommandParcel, NewerParcel, UnreadableParcel, read_commands
 from runtime import logs
 from workers.queue import Delivery
 
@@ -66,6 +66,9 @@ class Batch:
     left: set[str] = field(default_factory=set)
     """Ids of messages that a newer worker must take, and of those behind them in their group."""
     poison: list[tuple[Delivery, str]] = field(default_factory=list)
+    others: set[int] = field(default_factory=set)
+    """Numbers of partitions that parcels were packed under and that are not the one given; 0: a parcel that does not say, and does
+    not fit the one given."""
 
     def unfinished(self) -> set[str]:
         """Ids of messages that must come again."""
@@ -73,7 +76,7 @@ class Batch:
 
 
 def open_batch(deliveries: Sequence[Delivery], partitions: int) -> Batch:
-    """Pure but for the log."""
+    """Pure but for the log. `partitions`: how many the stack has."""
     batch = Batch()
     blocked: set[str] = set()
     for delivery in deliveries:
@@ -81,15 +84,20 @@ def open_batch(deliveries: Sequence[Delivery], partitions: int) -> Batch:
             batch.left.add(delivery.message_id)
             continue
         try:
-            commands = _commands(delivery, partitions)
+            parcel = read_commands(delivery.body)
+            if (parcel.partitions or partitions) != partitions:
+                batch.others.add(parcel.partitions)
+            _check(parcel, delivery.group, partitions)
         except NewerParcel as newer:
             _LOG.warning("left for a newer worker", action="open", detail=str(newer), group=delivery.group)
             batch.left.add(delivery.message_id)
             blocked.add(delivery.group)
         except UnreadableParcel as unreadable:
+            if isinstance(unreadable, _Misplaced):
+                batch.others.add(0)
             batch.poison.append((delivery, str(unreadable)))
         else:
-            for command in commands:
+            for command in parcel.commands:
                 _add(batch, Asked(command, delivery))
     return batch
 
@@ -102,10 +110,13 @@ def _add(batch: Batch, asked: Asked) -> None:
     job.asked.append(asked)
 
 
-def _commands(delivery: Delivery, partitions: int) -> list[Command]:
-    parcel = read_commands(delivery.body)
-    if delivery.group != f"p{parcel.partition}":
-        raise UnreadableParcel(f"partition {parcel.partition} in group {delivery.group}")
-    if any(partition_of(command.stream, partitions) != parcel.partition for command in parcel.commands):
-        raise UnreadableParcel(f"a command of another partition than {parcel.partition}")
-    return parcel.commands
+def _check(parcel: CommandParcel, group: str, partitions: int) -> None:
+    """By the parcel's own number of partitions; one that does not say was packed under the stack's."""
+    if group != f"p{parcel.partition}":
+        raise UnreadableParcel(f"partition {parcel.partition} in group {group}")
+    if any(partition_of(command.stream, parcel.partitions or partitions) != parcel.partition for command in parcel.commands):
+        raise (UnreadableParcel if parcel.partitions else _Misplaced)(f"a command of another partition than {parcel.partition}")
+
+
+class _Misplaced(UnreadableParcel):
+    """By the number of partitions that was given: another one may be right."""

@@ -112,8 +112,8 @@ class Session:
     async def _send(self) -> None:
         """Everything held that is not on its way: what was refused before goes before what is new, in the order in which it came."""
         async with self._sending:
-            while not self._all_sent():
-                await self._poster.sender.room()
+            while not self._all_sent() and not self._stopping.is_set():
+                await unless_stopped(self._stopping, self._poster.sender.room())
 
     def _all_sent(self) -> bool:
         for each in self._held:

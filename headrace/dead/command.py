@@ -10,9 +10,10 @@ import msgspec
 from headrace.dead.opening import shown
 from headrace.dead.redriving import Redriven, look, redrive
 from headrace.errors import WrongUse
+from headrace.provisioning.marking import unmarked_facts
 from runtime.aws import open_aws
 from runtime.settings import load
-from runtime.stack import load_stack
+from runtime.stack import StackItem, load_stack
 
 MOST: Final = 100
 MOST_AT_ALL: Final = 1000
@@ -40,7 +41,10 @@ def main(arguments: Namespace) -> int:
 async def _carry_out(arguments: Namespace) -> int:
     settings = load()
     async with open_aws(settings) as aws:
-        stack = await load_stack(await aws.dynamodb(), settings)
+        dynamodb = await aws.dynamodb()
+        stack = await load_stack(dynamodb, settings)
+        if arguments.action == "redrive":  # under a number of partitions that is not being changed
+            stack = (await unmarked_facts(StackItem(dynamodb, settings), asyncio.sleep, _say)).stack
         sqs = await aws.sqs()
         names = [name for name in stack.queues if f"{name}-dead" in stack.queues]
         if arguments.queue is not None and arguments.queue not in names:
@@ -53,6 +57,10 @@ async def _carry_out(arguments: Namespace) -> int:
             return DONE
         wanted = set(arguments.ids)
         return _told({name: await redrive(sqs, stack, name, wanted, arguments.most) for name in names}, wanted, as_json=arguments.json)
+
+
+def _say(what: str) -> None:
+    print(f"headrace dlq: {what}", file=sys.stderr, flush=True)
 
 
 def _show(queues: dict[str, Any], *, as_json: bool) -> None:

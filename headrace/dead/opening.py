@@ -47,7 +47,7 @@ def again(letter: DeadLetter, partitions: int) -> dict[str, str]:
     for command in commands:
         redriven = encode_command(structs.replace(command, redriven=True))
         bodies.setdefault(partition_of(command.stream, partitions), []).append(redriven)
-    return {f"p{partition}": pack_commands(partition, envelopes) for partition, envelopes in bodies.items()}
+    return {f"p{partition}": pack_commands(partition, envelopes, partitions) for partition, envelopes in bodies.items()}
 
 
 def _command(command: Command) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from runtime.errors import Retryable
 from tests.support.said import REGISTRY, empty
 from tests.support.scripted_store import ScriptedStore
 from workers.command_worker import CommandWorker
+from workers.partition_count import PartitionCount
 from workers.queue import Delivery, Queue
 from workers.telling import Teller
 from workers.trials import Trials
@@ -57,7 +58,7 @@ class Group:
 
     def new_worker(self) -> tuple[CommandWorker, Told]:
         told = Told()
-        worker = CommandWorker(self.store, REGISTRY, 1, (cast(Queue, None), cast(Teller, told), cast(Trials, None)))
+        worker = CommandWorker(self.store, REGISTRY, PartitionCount(1), (cast(Queue, None), cast(Teller, told), cast(Trials, None)))
         return worker, told
 
     async def turn(self, first: int, most: int, *, lapse: bool, delete: bool, crash: bool, second: int | None = None) -> None:

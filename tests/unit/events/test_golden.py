@@ -30,7 +30,7 @@ from events.parcel import (
     read_commands,
     read_commits,
 )
-from runtime.stack import Stack
+from runtime.stack import Changing, Stack
 from runtime.times import Micros
 from tests.support import ledger
 from tests.support.said import REGISTRY, said
@@ -79,6 +79,7 @@ STUB = Stub(StreamId("comment-2"), Version(1), Version(9_000_000_000))
 FACTS = Stack(
     16, "transact:100", "arn:aws:sns:us-east-1:000000000000:headrace.fifo", {"commands": "http://x/q", "commands-dead": "http://x/d"}
 )
+CHANGING = msgspec.structs.replace(FACTS, changing=Changing(32, "host-1-ab", 7, 30.0))
 APPLIED = Outcome(Status.APPLIED, Version(4), no_effect=True)
 REJECTED = Outcome(Status.REJECTED, Version(2), "comment_deleted", "a deleted comment takes no more commands")
 NOTICED = [Notice(STREAM, "ann", CommandId("order:7"), PRINT, APPLIED), Notice(STREAM, "bob", CommandId("s1"), PRINT, REJECTED)]
@@ -131,6 +132,11 @@ FORMATS = {
         lambda: pack_commands(Partition(7), [encode_command(FULL), encode_command(PLAIN)]).encode(),
         lambda lies: read_commands(lies.decode()),
     ),
+    "command_parcel_2": Format(
+        CommandParcel(1, Partition(7), 2, [FULL, PLAIN], 16),
+        lambda: pack_commands(Partition(7), [encode_command(FULL), encode_command(PLAIN)], 16).encode(),
+        lambda lies: read_commands(lies.decode()),
+    ),
     "commit_parcel": Format(
         CommitParcel(1, Partition(7), 2, [COMMIT], [STUB]),
         lambda: pack_commits(Partition(7), [encode_commit(SETTLED)], [STUB]).encode(),
@@ -140,6 +146,7 @@ FORMATS = {
     "commit_item_settled": Format(SETTLED, lambda: ENCODER.encode(to_item(SETTLED)), lambda lies: from_item(item(lies))),
     "snapshot_item": Format(SNAPSHOT, lambda: ENCODER.encode(snapshots.to_item(SNAPSHOT)), lambda lies: snapshots.from_item(item(lies))),
     "stack_facts": Format(FACTS, lambda: ENCODER.encode(FACTS), lambda lies: msgspec.json.decode(lies, type=Stack)),
+    "stack_facts_changing": Format(CHANGING, lambda: ENCODER.encode(CHANGING), lambda lies: msgspec.json.decode(lies, type=Stack)),
     "lease_row": Format(LEASE, lambda: ENCODER.encode(_item(LEASE)), lease),
     "lease_row_ended": Format(FREE, lambda: ENCODER.encode(_item(FREE)), lease),
     "kept_no_effect": Format(NOTICED[0].kept(), lambda: ENCODER.encode(NOTICED[0].kept()), KEPT.decode),

@@ -25,6 +25,7 @@ from readmodel.comments.domain import DOMAIN
 from readmodel.holds import Hold
 from readmodel.pages import Page
 from runtime.errors import Retryable
+from runtime.stack import Facts
 
 CommandKey = tuple[str, str]
 
@@ -181,11 +182,11 @@ REGISTRY = Registry([DOMAIN])
 
 
 @asynccontextmanager
-async def world(partitions: int = 4, delay: float = 0.0, broker: Broker | None = None) -> AsyncIterator[World]:
+async def world(partitions: int = 4, delay: float = 0.0, facts: Facts | None = None, broker: Broker | None = None) -> AsyncIterator[World]:
     """Everything in memory; the caller speaks ASGI, or through the broker."""
     queue, memory, notices, reads, store = FakeQueue(delay), FakeMemory(), FakeNotices(), FakeReads(), FakeStore()
     checks: dict[str, Any] = {}
-    ports = Ports(queue, store, REGISTRY, memory, notices, reads, reads.projected, checks, partitions, broker=broker)
+    ports = Ports(queue, store, REGISTRY, memory, notices, reads, reads.projected, checks, partitions, facts=facts, broker=broker)
     async with running(ports) as gateway:
         transport = httpx.ASGITransport(app=gateway.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:

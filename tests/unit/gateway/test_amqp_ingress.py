@@ -205,6 +205,23 @@ async def test_stopping_takes_nothing_more_and_settles_what_it_has() -> None:
         assert (line.acknowledged, sorted(ids(gateway))) == (2, ["m1", "m2"])
 
 
+async def test_while_the_partitions_change_messages_are_held_and_a_stop_leaves_them_to_the_broker() -> None:
+    line = ScriptedLine()
+    async with door(line) as (gateway, _):
+        gateway.gateway.sender.hold()
+        line.put(message(1))
+        await until(lambda: gateway.gateway.sender.held)
+        gateway.gateway.sender.go_on(2)
+        await until(lambda: line.acknowledged == 1)
+        gateway.gateway.sender.hold()
+        line.put(message(2))
+        await until(lambda: not line._waiting)
+        gateway.gateway.stopping()
+        async with asyncio.timeout(5):
+            await gateway.gateway.drained()
+        assert (line.acknowledged, ids(gateway)) == (1, ["m1"])
+
+
 async def test_readiness_names_the_broker_only_where_there_is_one() -> None:
     line = ScriptedLine()
     async with world() as without:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from headrace import cli
@@ -51,6 +52,12 @@ def test_people_are_told_of_every_part_and_of_the_folder_outside() -> None:
         "hits 88%",
     ):
         assert word in said
+
+
+def test_people_see_that_the_partitions_are_being_changed() -> None:
+    changing = msgspec.structs.replace(status(), changing_to=32)
+    assert "partitions 16 (changing to 32: no commands are taken)" in render(changing)
+    assert "changing" not in render(status())
 
 
 def test_status_and_down_of_a_folder_without_a_stack_are_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,3 +56,24 @@ def test_a_parcel_in_another_group_or_with_a_stranger_is_poison() -> None:
     batch = open_batch([delivered("m1", create(), group="p99"), delivered("m2", create(), create(str(elsewhere)))], PARTITIONS)
     assert [delivery.message_id for delivery, _ in batch.poison] == ["m1", "m2"]
     assert not batch.asked
+
+
+def packed(ident: str, partitions: int, *commands: Command) -> Delivery:
+    partition = partition_of(commands[0].stream, partitions)
+    return Delivery(ident, "r", f"p{partition}", pack_commands(partition, [encode_command(each) for each in commands], partitions), 1)
+
+
+def test_a_parcel_is_judged_by_the_number_of_partitions_it_was_packed_under() -> None:
+    batch = open_batch([packed("m1", 7, create()), packed("m2", PARTITIONS, update())], PARTITIONS)
+    assert (batch.poison, [each.delivery.message_id for each in batch.asked], batch.others) == ([], ["m1", "m2"], {7})
+    elsewhere = next(n for n in range(100) if partition_of(f"comment-{n}", 7) != partition_of("comment-1", 7))
+    batch = open_batch([packed("m1", 7, create(), create(str(elsewhere)))], PARTITIONS)
+    assert [delivery.message_id for delivery, _ in batch.poison] == ["m1"]
+
+
+def test_a_parcel_that_does_not_say_is_judged_by_the_number_given_and_found_doubtful() -> None:
+    assert partition_of("comment-1", 7) != HERE
+    batch = open_batch([delivered("m1", create())], PARTITIONS)
+    assert (batch.poison, batch.others) == ([], set())
+    batch = open_batch([delivered("m1", create())], 7)
+    assert ([delivery.message_id for delivery, _ in batch.poison], batch.others) == (["m1"], {0})
