@@ -91,14 +91,14 @@ async def running(ports: Ports) -> AsyncIterator[Gateway]:
     ingress = Ingress(ports.broker, Ways(preparer, poster, now)) if ports.broker is not None else None
     checks = ports.checks if ingress is None else {**ports.checks, "rabbitmq": ingress.check}
     app = App(routes(ports, poster, preparer, batch, checks))
+    followers = [] if ports.facts is None else [Follower(ports.facts, sender, ports.told_partitions)]
+    for each in followers:
+        await each.look()
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(each.run()) for each in (sender, claims, outcomes)]
-        if ports.facts is not None:
-            follower = Follower(ports.facts, sender, ports.told_partitions)
-            await follower.look()
-            running.append(tasks.create_task(follower.run()))
+        loops = [sender.run, claims.run, outcomes.run, *(each.run for each in followers)]
         if ingress is not None:
-            running.append(tasks.create_task(ingress.run()))
+            loops.append(ingress.run)
+        running = [tasks.create_task(loop()) for loop in loops]
         yield Gateway(app, sender, outcomes, batch, ingress)
         for task in running:
             task.cancel()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 LISTEN_SECONDS: Final = 5.0
+CANCEL_SECONDS: Final = 0.5
 DEAF_SECONDS: Final = 0.1
 """How often a waiter looks for itself while the subscription is down."""
 _LOG: Final = logs.get("notices")
@@ -121,6 +122,8 @@ async def listening(notices: Notices) -> AsyncIterator[Notices]:
     try:
         yield notices
     finally:
-        task.cancel()
+        while not task.done():  # a cancellation that comes while redis-py connects may be lost in it
+            task.cancel()
+            await asyncio.wait({task}, timeout=CANCEL_SECONDS)
         with suppress(asyncio.CancelledError):
             await task

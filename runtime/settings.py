@@ -93,7 +93,8 @@ class Settings:
         "HEADRACE_PARTITIONS",
         _between(1, MAX_PARTITIONS, int),
         None,
-        "Partitions of a new stack (16). A process that is told another number than its stack has does not start.",
+        "Partitions of a new stack (16). A process that is told another number than its stack has does not start, and a gateway ends "
+        "when that changes under it; `headrace provision --partitions N` changes a stack's.",
     )
     domain: str = _setting(
         "HEADRACE_DOMAIN", _text, "", "`package.module:DOMAIN` of your own domain, beside comments; several with commas."

@@ -266,6 +266,22 @@ def test_what_was_taken_is_given_up_within_the_deadline() -> None:
     run_virtually(main())
 
 
+def test_what_comes_to_its_turn_after_the_deadline_is_not_sent_at_all() -> None:
+    async def main() -> None:
+        queue = FakeQueue()
+        sender = Sender(queue, 1, Marks())
+        taken = sender.add(prepared(1))
+        sender.hold()
+        await asyncio.sleep(DEADLINE_SECONDS)
+        sending = asyncio.create_task(sender.run())
+        await sender.drained()
+        assert (type(taken.exception()), queue.calls) == (NotSent, [])
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+
+    run_virtually(main())
+
+
 def test_the_next_number_needs_an_empty_buffer() -> None:
     async def main() -> None:
         queue = FakeQueue(delay=1)
