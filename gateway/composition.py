@@ -29,6 +29,7 @@ from gateway.routing import Route
 from gateway.sender import Sender
 from readmodel.heads import Heads
 from runtime.health import Check
+from runtime.lifecycle import ended
 from runtime.stack import Facts
 from runtime.times import now
 
@@ -99,9 +100,11 @@ async def running(ports: Ports) -> AsyncIterator[Gateway]:
         if ingress is not None:
             loops.append(ingress.run)
         running = [tasks.create_task(loop()) for loop in loops]
-        yield Gateway(app, sender, outcomes, batch, ingress)
-        for task in running:
-            task.cancel()
+        try:
+            yield Gateway(app, sender, outcomes, batch, ingress)
+        finally:
+            for task in running:
+                await ended(task)
 
 
 def routes(ports: Ports, poster: Poster, preparer: Preparer, batch: BatchRoute, checks: dict[str, Check]) -> list[Route]:

@@ -15,13 +15,12 @@ import redis.exceptions
 
 from events.ids import StreamId
 from runtime import logs
-from runtime.lifecycle import backoff
+from runtime.lifecycle import backoff, ended
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 LISTEN_SECONDS: Final = 5.0
-CANCEL_SECONDS: Final = 0.5
 DEAF_SECONDS: Final = 0.1
 """How often a waiter looks for itself while the subscription is down."""
 _LOG: Final = logs.get("notices")
@@ -122,8 +121,6 @@ async def listening(notices: Notices) -> AsyncIterator[Notices]:
     try:
         yield notices
     finally:
-        while not task.done():  # a cancellation that comes while redis-py connects may be lost in it
-            task.cancel()
-            await asyncio.wait({task}, timeout=CANCEL_SECONDS)
+        await ended(task)
         with suppress(asyncio.CancelledError):
             await task

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 _T = TypeVar("_T")
 
 DRAIN_SECONDS: Final = 20.0  # orchestrators kill after 30 s by default; 25 s is our promise, 5 s of it are kept for the rest
+CANCEL_SECONDS: Final = 0.5
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -48,6 +49,13 @@ async def unless_stopped(stop: asyncio.Event, work: Awaitable[_T]) -> _T | None:
         for each in (task, waiter):
             each.cancel()
         await asyncio.gather(task, waiter, return_exceptions=True)
+
+
+async def ended(task: "asyncio.Task[object]") -> None:
+    """Cancel it until it has ended: a cancellation that comes just while redis-py connects may be lost in there."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait({task}, timeout=CANCEL_SECONDS)
 
 
 def backoff(attempt: int, spread: float, first: float = 0.05, most: float = 5.0) -> float:

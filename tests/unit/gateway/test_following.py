@@ -12,8 +12,10 @@ from events.parcel import read_commands
 from gateway import following
 from gateway.command_queue import Message, Sent
 from gateway.following import HELD_INTERVAL_SECONDS, INTERVAL_SECONDS, READ_SECONDS, STILL_SECONDS, Follower
+from gateway.outcomes import Outcomes
 from gateway.parcelling import BufferFull, Held
 from gateway.sender import DEADLINE_SECONDS, NotSent, Sender
+from runtime import lifecycle
 from runtime.changing import unmarked
 from runtime.errors import ConfigurationError
 from runtime.stack import Changing, Seen
@@ -322,3 +324,22 @@ async def test_a_batch_waits_for_the_end_of_a_change_and_is_refused_when_that_is
         answer = await gateway.client.post("/commands/batch", content=line, headers=headers)
         (refused,) = [msgspec.json.decode(each) for each in answer.content.splitlines()]
         assert (refused["status"], refused["code"]) == ("refused", "unavailable")
+
+
+async def test_a_gateway_ends_though_a_cancellation_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lifecycle, "CANCEL_SECONDS", 0.01)
+    lost: list[int] = []
+
+    async def deaf(self: Outcomes) -> None:
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if lost:
+                    raise
+                lost.append(1)
+
+    monkeypatch.setattr(Outcomes, "run", deaf)
+    async with asyncio.timeout(10), world() as gateway:
+        await gateway.client.get("/healthz")
+    assert lost
