@@ -43,9 +43,10 @@ class Sizes(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """Of one turn: AWS requests per 1,000 commands, ms of the roles' CPU a command, commands a second, state cache hits."""
+    """Of one turn: AWS requests per 1,000 commands, all and by call; ms of the roles' CPU a command, commands a second, cache hits."""
 
     requests: float
+    calls: dict[str, float]
     cpu_ms: float
     per_s: float
     hits: int
@@ -108,8 +109,9 @@ class Cold:
         if (applied := _counted(before, after, _APPLIED)) != used.usage.commands or applied != len(commands):
             raise StackFailed(f"of {len(commands)} commands {applied} were applied, {used.usage.commands} decided")
         each = 1000 / len(commands)
-        requests = sum(used.requests.values()) * each
-        return Turn(requests, sum(used.cpu_ms.values()) * each / 1000, len(commands) / (ended - began.at), _counted(before, after, _HITS))
+        calls = {call: count * each for call, count in used.requests.items()}
+        cpu_ms = sum(used.cpu_ms.values()) / len(commands)
+        return Turn(sum(calls.values()), calls, cpu_ms, len(commands) / (ended - began.at), _counted(before, after, _HITS))
 
 
 def _counted(before: Reading, after: Reading, name: str) -> int:
@@ -168,8 +170,10 @@ def _summed(sizes: Sizes, turns: Sequence[tuple[Turn, Turn]]) -> Found:
     }
 
 
-def _medians(turns: Sequence[Turn]) -> dict[str, float]:
+def _medians(turns: Sequence[Turn]) -> Found:
+    calls = sorted({call for each in turns for call in each.calls})
     return {
+        "by_call": {call: round(median(each.calls.get(call, 0.0) for each in turns), 1) for call in calls},
         "requests_per_1000_commands": round(median(each.requests for each in turns), 1),
         "cpu_ms_per_command": round(median(each.cpu_ms for each in turns), 4),
         "per_s": round(median(each.per_s for each in turns)),
