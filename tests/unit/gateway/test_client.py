@@ -81,7 +81,7 @@ async def test_by_the_deadline_the_caller_hears_which_command_it_was() -> None:
             await client.post("x", {}, command_id="mine")
     assert heard.value.command_id == "mine"
     assert isinstance(heard.value, Retryable)
-    assert len(gateway.asked) > 2
+    assert len(gateway.asked) >= 2
 
 
 async def test_a_gateway_that_says_nothing_costs_the_deadline_only() -> None:

@@ -94,7 +94,7 @@ async def test_a_batch_ends_by_the_clients_deadline_with_the_id_of_the_first_com
         refused = json.dumps({"status": "refused", "code": "buffer_full"}).encode()
         return whole(200, b"\n".join(refused if b"c2" in line else line for line in taken) + b"\n")
 
-    async with scripted(always=all_but) as gateway, Client(gateway.url, deadline=0.1) as client, asyncio.timeout(10):
+    async with scripted(always=all_but) as gateway, Client(gateway.url, deadline=0.8) as client, asyncio.timeout(10):
         receipts = client.batch([Command("x", {}, f"c{number}") for number in range(5)])
         assert [(await anext(receipts)).command_id for _ in range(2)] == ["c0", "c1"]
         with pytest.raises(Unavailable, match="buffer_full") as heard:
