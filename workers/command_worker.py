@@ -90,6 +90,7 @@ class CommandWorker:
         """One message after the other, the suspicious ones stream by stream; what is behind an unfinished one of its group waits."""
         parts: list[tuple[Delivery, Handled]] = []
         blocked: set[str] = set()
+        untried = {each.message_id for each in deliveries}
         for delivery in deliveries:
             if delivery.group in blocked:
                 continue
@@ -100,6 +101,7 @@ class CommandWorker:
                 if not parts:
                     raise
                 break  # what is done is settled; the rest comes again
+            untried.remove(delivery.message_id)
             parts.append((delivery, handled))
             if not handled.done and not handled.poison:
                 blocked.add(delivery.group)
@@ -112,7 +114,7 @@ class CommandWorker:
                     handled.deleted([delivery])
 
         done = [each for _, handled in parts for each in handled.done]
-        return Handled(done, [each for _, handled in parts for each in handled.poison], deleted)
+        return Handled(done, [each for _, handled in parts for each in handled.poison], deleted, untried)
 
     async def _forget(self) -> None:
         gone, self._gone = self._gone, []

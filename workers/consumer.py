@@ -3,22 +3,25 @@
 A batch is what one receive gave, at most ten messages. `lanes` batches are worked side by side; the next receive begins only
 when a lane is free, so nothing is fetched that cannot be started. While a batch is worked its messages are extended at a third
 of their visibility. A batch whose visibility lapsed all the same deletes nothing: somebody else may hold its messages by now.
-Stop: no new receive, what is in hand is finished (or given back when the drain's time is up), then the loop returns.
+Stop: no new receive, what is in hand is finished (or given back when the drain's time is up), then the loop returns. `polling` says how
+a receive ends, `settling` what becomes of each message.
 """
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
 from runtime import logs
 from runtime.errors import HeadraceError, Retryable
-from runtime.lifecycle import DRAIN_SECONDS, backoff, pause, unless_stopped
+from runtime.lifecycle import DRAIN_SECONDS, backoff, pause
 from runtime.metrics import DISCARDS
+from workers.polling import Polling
 from workers.queue import Delivery, Queue, open_queue
+from workers.settling import Handled, Settlement, settlement
 
 __all__ = ["Delivery", "Handled", "Handler", "Queue", "consume", "open_queue"]
 
@@ -28,18 +31,6 @@ HANDLE_SECONDS: Final = 600.0
 MOST_PAUSE: Final = 15.0
 """Between two attempts."""
 _LOG: Final = logs.get("consumer")
-
-
-@dataclass(slots=True)
-class Handled:
-    """What a handler made of a batch. What is neither done nor poison is given back and comes again."""
-
-    done: list[Delivery] = field(default_factory=list)
-    poison: list[tuple[Delivery, str]] = field(default_factory=list)
-    """Can never be handled, and why: stored in the dead-letter queue."""
-    deleted: Callable[[Sequence[Delivery]], None] | None = None
-    """Called with the messages whose deletion SQS confirmed: they will not come again."""
-
 
 Handler = Callable[[Sequence[Delivery]], Awaitable[Handled]]
 
@@ -73,13 +64,14 @@ async def consume(queue: Queue, handle: Handler, stop: asyncio.Event, lanes: int
 async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore) -> AsyncIterator[_Held]:
     """Batches, each with a lane reserved for it."""
     failures = 0
+    polling = Polling(queue, stop)
     while not stop.is_set():
         await free.acquire()
         if stop.is_set():  # it came while all lanes were busy: a receive now would take messages only to let them lie
             return
         asked = monotonic()
         try:
-            deliveries = await unless_stopped(stop, queue.receive())
+            deliveries = await polling.receive()
             failures = 0
         except Retryable as wrong:
             free.release()
@@ -96,14 +88,13 @@ async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore)
 async def _lane(queue: Queue, handle: Handler, held: _Held, free: asyncio.Semaphore, stop: asyncio.Event) -> None:
     try:
         async with _kept_in_hand(queue, held):
-            handled = await _handled(handle, held, stop)
-            await _settle(queue, held, handled)
+            await _settle(queue, held, await _handled(handle, held, stop))
     finally:
         free.release()
 
 
-async def _handled(handle: Handler, held: _Held, stop: asyncio.Event) -> Handled:
-    """The handler's verdict; an error of any kind is this batch's trouble, never the loop's end.
+async def _handled(handle: Handler, held: _Held, stop: asyncio.Event) -> Handled | None:
+    """The handler's verdict; None for an error of any kind, which is this batch's trouble, never the loop's end.
 
     While what it needs is away the batch stays in hand and is tried again: given back, it would only be received again, and what
     is received too often counts as poison.
@@ -120,46 +111,46 @@ async def _handled(handle: Handler, held: _Held, stop: asyncio.Event) -> Handled
                     _LOG.warning("batch not handled yet", action="handle", error=type(wrong).__name__, detail=str(wrong), attempt=attempt)
                     rest = backoff(attempt, random.random(), most=MOST_PAUSE)  # noqa: S311 - jitter
                     if not held.ours() or monotonic() + rest >= until or await pause(stop, rest):
-                        return Handled()
+                        return None
     except TimeoutError:
         _LOG.error("batch given up", action="handle", seconds=HANDLE_SECONDS, messages=len(held.deliveries))
     except HeadraceError as wrong:
         _LOG.warning("batch not handled", action="handle", error=type(wrong).__name__, detail=str(wrong))
     except Exception:  # noqa: BLE001 - whatever a handler raises, its messages come again and are counted
         _LOG.exception("batch not handled", action="handle")
-    return Handled()
+    return None
 
 
-async def _settle(queue: Queue, held: _Held, handled: Handled) -> None:
+async def _settle(queue: Queue, held: _Held, handled: Handled | None) -> None:
     """Bury, delete, give back: in this order, and only while the messages are surely ours."""
     if not held.ours():
         _LOG.warning("visibility lapsed, nothing deleted", action="settle", messages=len(held.deliveries))
         return
+    if handled is None:
+        handled, settled = Handled(), Settlement(give_back=held.deliveries[::-1])
+    else:
+        settled = settlement(held.deliveries, handled, queue.most_receives)
     try:
-        for delivery, reason in handled.poison:
+        for delivery, reason in settled.bury:
             await queue.bury(delivery, reason)
             DISCARDS.labels("queue", "poison").inc()
             _LOG.error("message dead-lettered", action="bury", message=delivery.message_id, reason=reason[:200])
-        gone = [*handled.done, *(delivery for delivery, _ in handled.poison)]
-        if gone:
-            missed = await queue.delete(gone) if held.ours() else gone
-            if missed:
-                _LOG.warning("messages not deleted", action="delete", messages=len(missed))
-            if handled.deleted is not None:
-                kept = {each.message_id for each in missed}
-                handled.deleted([each for each in gone if each.message_id not in kept])
-        await _give_back(queue, held, gone)
+        if settled.delete:
+            await _delete(queue, held, settled.delete, handled.deleted)
+        if settled.give_back and held.ours():
+            await queue.extend(settled.give_back, GIVE_BACK_SECONDS)
     except Retryable as wrong:
         # Whatever was not deleted comes again after its visibility; all effects so far are idempotent.
         _LOG.warning("batch not settled", action="settle", error=str(wrong))
 
 
-async def _give_back(queue: Queue, held: _Held, gone: Sequence[Delivery]) -> None:
-    """In reverse order, so that no later message of a group shows before an earlier one."""
-    finished = {each.message_id for each in gone}
-    rest = [each for each in reversed(held.deliveries) if each.message_id not in finished]
-    if rest and held.ours():
-        await queue.extend(rest, GIVE_BACK_SECONDS)
+async def _delete(queue: Queue, held: _Held, gone: Sequence[Delivery], deleted: Callable[[Sequence[Delivery]], None] | None) -> None:
+    missed = await queue.delete(gone) if held.ours() else gone
+    if missed:
+        _LOG.warning("messages not deleted", action="delete", messages=len(missed))
+    if deleted is not None:
+        kept = {each.message_id for each in missed}
+        deleted([each for each in gone if each.message_id not in kept])
 
 
 @asynccontextmanager

@@ -36,10 +36,11 @@ class Opened:
     poison: list[tuple[Delivery, str]] = field(default_factory=list)
 
     def handled(self, deliveries: Sequence[Delivery], not_passed: Collection[StreamId] = ()) -> Handled:
-        """Done is every message all of whose streams were passed."""
+        """Done is every message all of whose streams were passed; one that waits for a stream is not to blame for it."""
         left = set(not_passed)
-        done = [each for each in deliveries if each.message_id in self.streams and not self.streams[each.message_id] & left]
-        return Handled(done, self.poison)
+        waits = {ident for ident, streams in self.streams.items() if streams & left}
+        done = [each for each in deliveries if each.message_id in self.streams and each.message_id not in waits]
+        return Handled(done, self.poison, spared=waits)
 
 
 def open_deliveries(deliveries: Sequence[Delivery]) -> Opened:

@@ -1,11 +1,12 @@
 """One SQS FIFO queue with its dead-letter queue, as the consumer loop needs it. Vendor errors end here."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Final
 
-from runtime.aws import LONG_POLL_SECONDS, Aws, AwsUnavailable, aws_errors
+from runtime.aws import Aws, AwsUnavailable, aws_errors
 from runtime.settings import Settings
 from runtime.stack import Stack
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
 MOST: Final = 10  # messages SQS gives or takes a call
+MOST_RECEIVES: Final = 10  # as the template sets it by default
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +32,23 @@ class Delivery:
 class Queue:
     """Receive, extend, release, delete, bury."""
 
-    def __init__(self, polling: "SQSClient", sqs: "SQSClient", urls: tuple[str, str], visibility: int) -> None:
+    def __init__(
+        self, polling: "SQSClient", sqs: "SQSClient", urls: tuple[str, str], visibility: int, most_receives: int = MOST_RECEIVES
+    ) -> None:
         self._polling, self._sqs = polling, sqs
         self._url, self._dead_url = urls
         self.visibility = visibility
         """Seconds a message stays in hand without an extension."""
+        self.most_receives = most_receives
+        """After so many SQS moves a message to the dead-letter queue by itself."""
 
-    async def receive(self) -> list[Delivery]:
-        """Up to ten messages, as soon as there is one; empty after the long poll. Never repeated by the SDK."""
+    async def receive(self, wait: int) -> list[Delivery]:
+        """Up to ten messages, as soon as there is one; empty after `wait` seconds. Never repeated by the SDK."""
         with aws_errors():
             answer = await self._polling.receive_message(
                 QueueUrl=self._url,
                 MaxNumberOfMessages=MOST,
-                WaitTimeSeconds=LONG_POLL_SECONDS,
+                WaitTimeSeconds=wait,
                 VisibilityTimeout=self.visibility,
                 MessageSystemAttributeNames=["MessageGroupId", "ApproximateReceiveCount"],
             )
@@ -113,7 +119,16 @@ def _delivery(message: Any) -> Delivery:
     return delivery
 
 
+async def most_receives(sqs: "SQSClient", url: str) -> int | None:
+    """The maxReceiveCount of a queue; None when it has no redrive policy."""
+    with aws_errors():
+        answer = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["RedrivePolicy"])
+    policy = answer.get("Attributes", {}).get("RedrivePolicy")
+    return int(json.loads(policy)["maxReceiveCount"]) if policy else None
+
+
 async def open_queue(aws: Aws, stack: Stack, name: str, settings: Settings) -> Queue:
     """`name` is one of the stack's queues: `commands`, `rds`, `cache`."""
     urls = (stack.queues[name], stack.queues[f"{name}-dead"])
-    return Queue(await aws.sqs_polling(), await aws.sqs(), urls, settings.visibility_seconds)
+    sqs = await aws.sqs()
+    return Queue(await aws.sqs_polling(), sqs, urls, settings.visibility_seconds, await most_receives(sqs, urls[0]) or MOST_RECEIVES)

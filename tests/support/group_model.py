@@ -22,7 +22,8 @@ from tests.support.said import REGISTRY, empty
 from tests.support.scripted_store import ScriptedStore
 from workers.command_worker import CommandWorker
 from workers.partition_count import PartitionCount
-from workers.queue import Delivery, Queue
+from workers.queue import MOST_RECEIVES, Delivery, Queue
+from workers.settling import settlement
 from workers.telling import Teller
 from workers.trials import Trials
 
@@ -66,17 +67,17 @@ class Group:
         while the first goes on."""
         taken = self.messages[:most]
         if not lapse:
-            done, handled = await self.work(first, taken)
+            gone, deleted = await self.work(first, taken)
         else:
             more = self.messages[: most + 1]
             other = 1 - first if second is None else second
-            _, (done, handled) = await asyncio.gather(self.work(first, taken), self.work(other, more))
+            _, (gone, deleted) = await asyncio.gather(self.work(first, taken), self.work(other, more))
         if crash:
             self.workers[first] = self.new_worker()
-        elif delete and handled is not None:
-            gone = {each.message_id for each in done}
-            self.messages = [each for each in self.messages if each[0] not in gone]
-            handled(done)
+        elif delete and deleted is not None:
+            idents = {each.message_id for each in gone}
+            self.messages = [each for each in self.messages if each[0] not in idents]
+            deleted(gone)
 
     async def work(self, number: int, taken: list[tuple[str, list[Command]]]) -> tuple[list[Delivery], Any]:
         worker, told = self.workers[number]
@@ -97,7 +98,7 @@ class Group:
                     self._judge((ident, place), command, notices.popleft().outcome, heads[command.stream])
         if notices:
             self.faults.append(f"told of commands that were not there: {notices}")
-        return handled.done, handled.deleted
+        return settlement(deliveries, handled, MOST_RECEIVES).delete, handled.deleted
 
     async def _fold(self, command: Command) -> History:
         commits = await self.store.stored(command.stream)

@@ -12,8 +12,8 @@ class QueueAway(Retryable):
     """Scripted."""
 
 
-def delivery(ident: str, group: str = "p0") -> Delivery:
-    return Delivery(ident, f"receipt-{ident}", group, "body", 1)
+def delivery(ident: str, group: str = "p0", receives: int = 1) -> Delivery:
+    return Delivery(ident, f"receipt-{ident}", group, "body", receives)
 
 
 class ScriptedQueue(Queue):
@@ -21,6 +21,7 @@ class ScriptedQueue(Queue):
 
     def __init__(self, *batches: list[Delivery] | None, visibility: float = 30) -> None:
         self.visibility = cast(int, visibility)  # a test's visibility is shorter than SQS knows
+        self.most_receives = 10
         self._batches = list(batches)
         self.polling = asyncio.Event()
         """Everything was given out and a receive waits."""
@@ -33,7 +34,7 @@ class ScriptedQueue(Queue):
         """Messages that cannot be deleted."""
         self.extension = asyncio.Event()
 
-    async def receive(self) -> list[Delivery]:
+    async def receive(self, wait: int) -> list[Delivery]:  # noqa: ARG002 - the queue's shape
         if not self._batches:
             self.polling.set()
             await asyncio.Event().wait()

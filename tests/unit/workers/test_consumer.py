@@ -8,13 +8,20 @@ import pytest
 
 from runtime.errors import Fatal, Retryable
 from tests.support.scripted_queue import ScriptedQueue, delivery
-from workers import consumer
+from workers import consumer, polling
 from workers.consumer import Handled, consume
 from workers.queue import Delivery
 
 M1, M2, M3 = delivery("m1"), delivery("m2"), delivery("m3")
 Handler = Callable[[Sequence[Delivery]], Awaitable[Handled]]
 TINY = 0.06
+
+
+@pytest.fixture(autouse=True)
+def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The queue was silent for long, so that a stop waits for no poll."""
+    monkeypatch.setattr(polling, "LIVELY_SECONDS", 0)
+    monkeypatch.setattr(polling, "GRACE_SECONDS", 0.01)
 
 
 async def run(queue: ScriptedQueue, handle: Handler, lanes: int = 1) -> None:
@@ -34,17 +41,44 @@ def answering(handled: Handled) -> Handler:
 
 
 async def test_what_is_done_is_deleted_and_the_rest_given_back_last_first() -> None:
-    queue = ScriptedQueue([M1, M2, M3])
-    await run(queue, answering(Handled(done=[M2])))
-    assert queue.deleted == ["m2"]
-    assert queue.extended == [(["m3", "m1"], consumer.GIVE_BACK_SECONDS)]
+    other = delivery("other", "p1")
+    queue = ScriptedQueue([M1, other, M2, M3])
+    await run(queue, answering(Handled(done=[M1, other])))
+    assert queue.deleted == ["m1", "other"]
+    assert queue.extended == [(["m3", "m2"], consumer.GIVE_BACK_SECONDS)]
+
+
+async def test_what_is_done_behind_an_unfinished_message_of_its_group_is_given_back_with_it() -> None:
+    other = delivery("other", "p1")
+    queue, gone = ScriptedQueue([M1, other, M2, M3]), list[str]()
+    await run(queue, answering(Handled([M2, M3, other], deleted=lambda each: gone.extend(d.message_id for d in each))))
+    assert (queue.deleted, gone) == (["other"], ["other"])
+    assert queue.extended == [(["m3", "m2", "m1"], consumer.GIVE_BACK_SECONDS)]
+
+
+async def test_a_message_that_is_never_finished_is_set_aside_before_those_behind_it_are_worn_out_with_it() -> None:
+    queue = ScriptedQueue([delivery("m1", receives=8), delivery("m2", receives=8)])
+    await run(queue, answering(Handled()))
+    assert queue.buried == [("m1", "received 8 times and never finished")]
+    assert (queue.deleted, queue.extended) == (["m1"], [(["m2"], consumer.GIVE_BACK_SECONDS)])
+
+
+async def test_a_batch_that_raised_sets_nothing_aside() -> None:
+    """Nobody knows whose fault it was."""
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        raise Fatal("wrong")
+
+    queue = ScriptedQueue([delivery("m1", receives=8), delivery("m2", receives=8)])
+    await run(queue, handle)
+    assert (queue.buried, queue.deleted, queue.extended) == ([], [], [(["m2", "m1"], consumer.GIVE_BACK_SECONDS)])
 
 
 async def test_poison_is_buried_with_its_reason_before_it_is_deleted() -> None:
     queue = ScriptedQueue([M1, M2])
     await run(queue, answering(Handled(done=[M2], poison=[(M1, "not a parcel")])))
     assert queue.buried == [("m1", "not a parcel")]
-    assert queue.deleted == ["m2", "m1"]
+    assert queue.deleted == ["m1", "m2"]
     assert queue.extended == []
 
 

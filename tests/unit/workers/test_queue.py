@@ -7,7 +7,7 @@ import pytest
 
 from runtime.errors import Retryable
 from tests.support.scripted_queue import delivery
-from workers.queue import Delivery, Queue
+from workers.queue import Delivery, Queue, most_receives
 
 WHOLE: dict[str, Any] = {
     "MessageId": "m1",
@@ -40,8 +40,8 @@ def queue(sqs: Sqs) -> Queue:
 
 
 async def test_a_whole_message_and_an_empty_answer() -> None:
-    assert await queue(Sqs(WHOLE)).receive() == [Delivery("m1", "r1", "p3", "héllo", 2)]
-    assert await queue(Sqs()).receive() == []
+    assert await queue(Sqs(WHOLE)).receive(20) == [Delivery("m1", "r1", "p3", "héllo", 2)]
+    assert await queue(Sqs()).receive(20) == []
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ async def test_a_whole_message_and_an_empty_answer() -> None:
 )
 async def test_a_message_that_is_not_whole_is_a_transport_error(broken: dict[str, Any]) -> None:
     with pytest.raises(Retryable):
-        await queue(Sqs(WHOLE, broken)).receive()
+        await queue(Sqs(WHOLE, broken)).receive(20)
 
 
 async def test_batches_are_of_ten_and_failures_are_named() -> None:
@@ -73,3 +73,12 @@ async def test_what_is_buried_keeps_its_body_and_reason_in_a_group_of_its_own() 
     assert (call["QueueUrl"], call["MessageBody"], call["MessageGroupId"]) == ("dead", "body", "m1")
     assert call["MessageDeduplicationId"] == "m1"
     assert call["MessageAttributes"]["reason"]["StringValue"] == "r" * 500
+
+
+@pytest.mark.parametrize(("attributes", "most"), [({"RedrivePolicy": '{"maxReceiveCount":"7"}'}, 7), ({}, None)])
+async def test_a_queue_says_after_how_many_receives_it_gives_up(attributes: dict[str, str], most: int | None) -> None:
+    class Described(Sqs):
+        async def get_queue_attributes(self, **_: Any) -> dict[str, Any]:
+            return {"Attributes": attributes} if attributes else {}
+
+    assert await most_receives(cast(Any, Described()), "url") == most
