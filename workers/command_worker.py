@@ -52,10 +52,10 @@ class CommandWorker:
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
         """What is done when this returns is durable and told; the loop deletes it."""
+        careful = any(each.receives >= FROM for each in deliveries)
+        handled = await (self._handle_with_care(deliveries) if careful else self._handle(deliveries))
         await self._forget()
-        if not any(each.receives >= FROM for each in deliveries):
-            return await self._handle(deliveries)
-        return await self._handle_with_care(deliveries)
+        return handled
 
     async def _handle(self, deliveries: Sequence[Delivery], careful: str = "") -> Handled:
         """`careful`: the id of the one message that is to be decided with care."""
@@ -117,9 +117,13 @@ class CommandWorker:
         return Handled(done, [each for _, handled in parts for each in handled.poison], deleted, untried)
 
     async def _forget(self) -> None:
+        """Best effort: a note that stays expires."""
         gone, self._gone = self._gone, []
-        for message_id in gone:
-            await self._trials.forget(message_id)
+        try:
+            for message_id in gone:
+                await self._trials.forget(message_id)
+        except Retryable as wrong:
+            _LOG.warning("notes left to expire", action="forget", error=str(wrong))
 
     async def _recall(self, batch: Batch) -> None:
         """A repeat of a command that left no event is answered as it was the first time, as long as that is remembered.

@@ -1,10 +1,11 @@
 """What is written down while commands are tried alone, so that a command which kills its worker is known by the next one.
 
 A note stands in the table `control` under the message's id, only for messages received three times and more; in the usual case none is
-read or written. `Trial` is pure.
+read or written. One that nobody forgot expires, after its message can be on no queue any more. `Trial` is pure.
 """
 
 from hashlib import sha256
+from time import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 CHANCES: Final = 2
 """Deaths, or errors of ours, of a command that was tried alone; then it is set aside."""
+KEPT_SECONDS: Final = 15 * 24 * 60 * 60
+"""After it was last written: a day more than a message lives."""
 _ITEM: Final = "trial#"
 
 
@@ -85,7 +88,8 @@ class DynamoTrials:
 
     async def write(self, message_id: str, trial: Trial) -> None:
         """Durable when this returns."""
-        item: Any = {**_key(message_id), "trial": {"S": msgspec.json.encode(trial).decode()}}
+        expires_at = {"N": str(int(time()) + KEPT_SECONDS)}  # the table's TTL attribute
+        item: Any = {**_key(message_id), "trial": {"S": msgspec.json.encode(trial).decode()}, "expires_at": expires_at}
         with aws_errors():
             await self._dynamodb.put_item(TableName=self._table, Item=item)
 

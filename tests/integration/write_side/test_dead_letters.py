@@ -2,6 +2,8 @@
 
 import asyncio
 from secrets import token_hex
+from time import time
+from typing import Any
 
 from events.outcome import Status
 from events.parcel import encode_command, pack_commands
@@ -12,7 +14,7 @@ from runtime.stack import table_name
 from tests.integration.write_side.conftest import LIMIT, Running, WriteSide
 from tests.support.said import create, update
 from workers.queue import Queue
-from workers.trials import DynamoTrials, Trial
+from workers.trials import KEPT_SECONDS, DynamoTrials, Trial
 
 
 def queue_of(write_side: WriteSide) -> Queue:
@@ -69,11 +71,15 @@ async def test_a_message_of_many_commands_may_be_redriven_after_some_of_them_act
 
 async def test_notes_of_a_trial_stay_until_they_are_forgotten(write_side: WriteSide) -> None:
     async with open_aws(write_side.settings) as aws:
-        trials = DynamoTrials(await aws.dynamodb(), table_name(write_side.settings, "control"))
+        dynamodb, table = await aws.dynamodb(), table_name(write_side.settings, "control")
+        trials = DynamoTrials(dynamodb, table)
         message = token_hex(8)
         assert await trials.read(message) == Trial()
         noted = Trial(["a", "b"], {"c"}, {"d": 1}, {"e"})
         await trials.write(message, noted)
         assert await trials.read(message) == noted
+        key = {"id": {"S": f"trial#{message}"}}
+        item: Any = await dynamodb.get_item(TableName=table, Key=key)
+        assert 0 <= time() + KEPT_SECONDS - int(item["Item"]["expires_at"]["N"]) < LIMIT
         await trials.forget(message)
         assert await trials.read(message) == Trial()

@@ -1,0 +1,59 @@
+"""What the command worker does around its decisions: notes of trials are forgotten after the work, and never in its way."""
+
+from typing import cast
+
+import pytest
+
+from events.ids import Partition
+from events.memory_store import MemoryStore
+from events.parcel import encode_command, pack_commands
+from runtime.errors import Retryable
+from tests.support.group_model import Told
+from tests.support.said import REGISTRY, create
+from workers.command_worker import CommandWorker
+from workers.queue import Delivery, Queue
+from workers.telling import Teller
+from workers.trials import Trial
+
+
+class NotesAway(Retryable):
+    """The control table does not answer."""
+
+
+class Notes:
+    def __init__(self) -> None:
+        self.kept: dict[str, Trial] = {}
+        self.tried: list[str] = []
+        self.away = False
+
+    async def read(self, message_id: str) -> Trial:
+        return self.kept.get(message_id, Trial())
+
+    async def write(self, message_id: str, trial: Trial) -> None:
+        self.kept[message_id] = trial
+
+    async def forget(self, message_id: str) -> None:
+        self.tried.append(message_id)
+        if self.away:
+            raise NotesAway
+        del self.kept[message_id]
+
+
+def message(ident: str, receives: int) -> Delivery:
+    return Delivery(ident, "r", "p0", pack_commands(Partition(0), [encode_command(create(ident))]), receives)
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_a_note_is_forgotten_after_its_message_is_gone_and_never_in_the_way(away: bool) -> None:
+    notes, told = Notes(), Told()
+    told.begin()
+    worker = CommandWorker(MemoryStore(), REGISTRY, 1, (cast(Queue, None), cast(Teller, told), notes))
+    suspect = message("suspect", 3)
+    handled = await worker.handle([suspect])
+    assert (handled.done, list(notes.kept), notes.tried) == ([suspect], ["suspect"], [])
+    assert handled.deleted is not None
+    handled.deleted([suspect])
+    notes.away = away
+    usual = [message("next", 1), message("behind", 1)]
+    assert [(await worker.handle([each])).done for each in usual] == [[each] for each in usual]
+    assert (list(notes.kept), notes.tried) == (["suspect"] if away else [], ["suspect"])
