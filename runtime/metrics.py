@@ -41,6 +41,12 @@ WRITE_UNITS: Final = Tally("headrace_aws_write_units", "DynamoDB write units, co
 WRITE_UNITS_AS_RUN: Final = Tally("headrace_aws_write_units_as_run", "DynamoDB write units as this backend's append is billed", "table")
 AWS_FAILURES: Final = Counter("headrace_aws_failures", "AWS requests that failed", ["service", "call", "code"], registry=REGISTRY)
 COMMANDS: Final = Counter("headrace_commands", "Commands by what became of them", ["status"], registry=REGISTRY)
+REDRIVEN: Final = Counter(
+    "headrace_redriven_commands",
+    "Commands that came back from the dead-letter queue, by what became of them",
+    ["status"],
+    registry=REGISTRY,
+)
 COMMITS: Final = Counter("headrace_commits", "Commits by what a hop did with them", ["hop", "verdict"], registry=REGISTRY)
 DISCARDS: Final = Counter(
     "headrace_discards", "What was set aside as unusable; every one is also stored", ["hop", "reason"], registry=REGISTRY

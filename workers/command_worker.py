@@ -12,7 +12,7 @@ from events.parcel import encode_command, pack_commands
 from events.store import EventStore
 from runtime import logs
 from runtime.errors import Retryable
-from runtime.metrics import COMMANDS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES, PARTITIONS_OTHER
+from runtime.metrics import COMMANDS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES, PARTITIONS_OTHER, REDRIVEN
 from workers.careful import FROM, Careful
 from workers.consumer import Handled
 from workers.jobs import Batch, open_batch
@@ -145,7 +145,7 @@ class CommandWorker:
             partitions = self._partitions.now
             body = pack_commands(partition_of(each.command.stream, partitions), [encode_command(each.command)], partitions)
             once = f"{each.command.fingerprint}-{each.delivery.message_id}"
-            await self._queue.bury_body(body, once, each.outcome.detail)
+            await self._queue.bury_body(body, once, each.outcome.detail, each.delivery.receives)
             DISCARDS.labels("commands", "failed").inc()
             _LOG.error("command dead-lettered", action="bury", stream=each.command.stream, reason=each.outcome.detail[:200])
 
@@ -160,6 +160,9 @@ class CommandWorker:
         counts = Counter(notice.outcome.status.value for notice in notices)
         for status, count in counts.items():
             COMMANDS.labels(status).inc(count)
+        for each in batch.asked:
+            if each.command.redriven and each.outcome is not None:
+                REDRIVEN.labels(each.outcome.status.value).inc()
         await self._teller.tell(notices, appended=Status.APPLIED in counts)
         _LOG.info("batch decided", action="decide", commands=len(notices), streams=len(batch.jobs), **counts)
 

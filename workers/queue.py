@@ -78,10 +78,10 @@ class Queue:
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Store a message that can never be handled in the dead-letter queue, with the reason. The original is still there."""
-        await self.bury_body(delivery.body, delivery.message_id, reason)
+        await self.bury_body(delivery.body, delivery.message_id, reason, delivery.receives)
 
-    async def bury_body(self, body: str, once: str, reason: str) -> None:
-        """`once` identifies what is buried, so that burying it again within five minutes stores it once.
+    async def bury_body(self, body: str, once: str, reason: str, receives: int) -> None:
+        """`once` identifies what is buried, so that burying it again within five minutes stores it once. `receives`: of its message.
 
         It is a message group of its own: of a group SQS shows ten messages at a time, and people want to see them all.
         """
@@ -91,7 +91,10 @@ class Queue:
                 MessageBody=body,
                 MessageGroupId=once[:128],
                 MessageDeduplicationId=once[:128],
-                MessageAttributes={"reason": {"DataType": "String", "StringValue": reason[:500] or "unknown"}},
+                MessageAttributes={
+                    "reason": {"DataType": "String", "StringValue": reason[:500] or "unknown"},
+                    "receives": {"DataType": "Number", "StringValue": str(receives)},
+                },
             )
 
     async def check(self) -> None:

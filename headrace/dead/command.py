@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import msgspec
 
+from headrace.dead.alone import alone
 from headrace.dead.opening import shown
 from headrace.dead.redriving import Redriven, look, redrive
 from headrace.errors import WrongUse
 from headrace.provisioning.marking import unmarked_facts
 from runtime.aws import open_aws
 from runtime.settings import load
-from runtime.stack import StackItem, load_stack
+from runtime.stack import StackItem, load_stack, table_name
 
 MOST: Final = 100
 MOST_AT_ALL: Final = 1000
@@ -30,7 +31,7 @@ def arguments(parser: ArgumentParser) -> None:
 
 
 def main(arguments: Namespace) -> int:
-    """Exit 0; 1 when something named was not found or could not be sent."""
+    """Exit 0; 1 when something named was not found or could not be sent, or another redrive is under way."""
     if not 1 <= arguments.most <= MOST_AT_ALL:
         raise WrongUse(f"--most must be between 1 and {MOST_AT_ALL}")
     if arguments.action == "list" and arguments.ids:
@@ -56,7 +57,9 @@ async def _carry_out(arguments: Namespace) -> int:
                   as_json=arguments.json)  # fmt: skip
             return DONE
         wanted = set(arguments.ids)
-        return _told({name: await redrive(sqs, stack, name, wanted, arguments.most) for name in names}, wanted, as_json=arguments.json)
+        async with alone(await aws.dynamodb(), table_name(settings, "control")):
+            moved = {name: await redrive(sqs, stack, name, wanted, arguments.most) for name in names}
+        return _told(moved, wanted, as_json=arguments.json)
 
 
 def _say(what: str) -> None:
@@ -70,7 +73,8 @@ def _show(queues: dict[str, Any], *, as_json: bool) -> None:
     for name, found in queues.items():
         print(f"{name}: {found['depth']} messages")
         for each in found["messages"]:
-            print(f"  {each['message_id']}  since {each['since']}  {each['reason']}")
+            received = f"  received {each['receives']} times" if each["receives"] is not None else ""
+            print(f"  {each['message_id']}  since {each['since']}{received}  {each['reason']}")
             for command in each.get("commands", ()):
                 print(f"    {command['id']}  {command['name']}  {command['stream']}  by {command['actor']}")
             for commit in each.get("commits", ()):

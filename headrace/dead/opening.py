@@ -20,7 +20,7 @@ class NotRedrivable(Fatal):
 
 def shown(queue: str, letter: DeadLetter) -> dict[str, Any]:
     """What people see; never the data of a command, which is its caller's."""
-    head = {"message_id": letter.message_id, "reason": letter.reason, "since": rfc3339(letter.sent_at)}
+    head = {"message_id": letter.message_id, "reason": letter.reason, "since": rfc3339(letter.sent_at), "receives": letter.receives}
     try:
         if queue == COMMANDS:
             return head | {COMMANDS: [_command(each) for each in read_commands(letter.body).commands]}

@@ -1,4 +1,7 @@
-"""Sends dead-lettered messages where they belong. They are removed only after the queue confirmed what was sent in their stead."""
+"""Sends dead-lettered messages where they belong. They are removed only after the queue confirmed what was sent in their stead.
+
+Who dies in between leaves a letter that is sent again by the next redrive: commands act once, and projectors know what they have passed.
+"""
 
 import secrets
 from collections.abc import Set
@@ -8,6 +11,7 @@ from headrace.dead.opening import COMMANDS, NotRedrivable, again, ids
 from runtime.aws import aws_errors
 from runtime.stack import Stack
 from workers.dead_letters import DeadLetter, DeadLetters
+from workers.queue import most_receives
 
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
@@ -28,8 +32,13 @@ async def redrive(sqs: "SQSClient", stack: Stack, queue: str, wanted: Set[str], 
     letters = await dead.take(most)
     done = Redriven([], {}, set())
     left = list(letters)
+    lost: set[str] = set()
     try:
         for letter in letters:
+            lost |= await dead.keep(left)
+            if letter.message_id in lost:
+                done.stuck[letter.message_id] = "somebody else holds it by now"
+                continue
             named = ids(queue, letter) & wanted
             done.found.update(named)
             if wanted and not named:
@@ -44,7 +53,7 @@ async def redrive(sqs: "SQSClient", stack: Stack, queue: str, wanted: Set[str], 
             left.remove(letter)
             done.sent.append(letter.message_id)
     finally:
-        await dead.release(left)
+        await dead.release([letter for letter in left if letter.message_id not in lost])
     return done
 
 
@@ -57,7 +66,7 @@ async def _send(sqs: "SQSClient", url: str, bodies: dict[str, str]) -> None:
 
 async def look(sqs: "SQSClient", stack: Stack, queue: str, most: int) -> tuple[int, list[DeadLetter]]:
     """(how many there are, the first of them); all are visible again afterwards. Raises Retryable."""
-    dead = DeadLetters(sqs, stack.queues[f"{queue}-dead"])
+    dead = DeadLetters(sqs, stack.queues[f"{queue}-dead"], await most_receives(sqs, stack.queues[queue]))
     depth = await dead.depth()
     letters = await dead.take(most) if depth else []
     await dead.release(letters)

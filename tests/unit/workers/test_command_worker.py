@@ -8,8 +8,9 @@ from events.ids import Partition
 from events.memory_store import MemoryStore
 from events.parcel import encode_command, pack_commands
 from runtime.errors import Retryable
+from runtime.metrics import REDRIVEN
 from tests.support.group_model import Told
-from tests.support.said import REGISTRY, create
+from tests.support.said import REGISTRY, create, update
 from workers.command_worker import CommandWorker
 from workers.queue import Delivery, Queue
 from workers.telling import Teller
@@ -57,3 +58,13 @@ async def test_a_note_is_forgotten_after_its_message_is_gone_and_never_in_the_wa
     usual = [message("next", 1), message("behind", 1)]
     assert [(await worker.handle([each])).done for each in usual] == [[each] for each in usual]
     assert (list(notes.kept), notes.tried) == (["suspect"] if away else [], ["suspect"])
+
+
+async def test_what_becomes_of_redriven_commands_is_counted() -> None:
+    told = Told()
+    told.begin()
+    worker = CommandWorker(MemoryStore(), REGISTRY, 1, (cast(Queue, None), cast(Teller, told), Notes()))
+    before = [REDRIVEN.labels(status)._value.get() for status in ("applied", "rejected")]
+    said = [create("1"), create("2", redriven=True), update("3", "b", redriven=True), create("4", redriven=True)]
+    await worker.handle([Delivery("m", "r", "p0", pack_commands(Partition(0), [encode_command(each) for each in said]), 1)])
+    assert [REDRIVEN.labels(status)._value.get() for status in ("applied", "rejected")] == [before[0] + 2, before[1] + 1]
