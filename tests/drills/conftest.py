@@ -5,6 +5,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.acceptance.stack import Live, stack_up
+from tests.integration.write_side.conftest import write_side
+
+__all__ = ["stack", "write_side"]
 
 
 @pytest.fixture(scope="session")

@@ -35,6 +35,13 @@ class CountingProxy:
         """From now on every so-manieth request of each call is answered with 500 in place of the backend; 0: none."""
         self._refuse_every = every
 
+    async def instead(self, call: str, body: bytes) -> bytes | None:  # noqa: ARG002 - for those who look at it
+        """An answer in place of the backend's; None: ask the backend."""
+        if not self._refuse_every or self.seen[call] % self._refuse_every:
+            return None
+        self.refused[call] += 1
+        return _REFUSAL
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One client connection, with one of its own to the backend."""
         try:
@@ -59,9 +66,9 @@ class CountingProxy:
             body = await reader.readexactly(int(length[1])) if length else b""
             call = _call(head, body)
             self.seen[call] += 1
-            if self._refuse_every and self.seen[call] % self._refuse_every == 0:
-                self.refused[call] += 1
-                writer.write(_REFUSAL)
+            answer = await self.instead(call, body)
+            if answer is not None:
+                writer.write(answer)
                 await writer.drain()
                 continue
             to_write.write(head + body)
@@ -89,6 +96,13 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def counting_proxy(backend: str) -> AsyncIterator[CountingProxy]:
     """On a free loopback port, before the backend at that URL."""
     proxy = CountingProxy(backend)
+    async with listening(proxy):
+        yield proxy
+
+
+@asynccontextmanager
+async def listening(proxy: CountingProxy) -> AsyncIterator[None]:
+    """On a free loopback port, which its `url` names."""
     serving: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -99,7 +113,7 @@ async def counting_proxy(backend: str) -> AsyncIterator[CountingProxy]:
     server = await asyncio.start_server(accept, "127.0.0.1", 0, limit=_MOST)
     proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
-        yield proxy
+        yield
     finally:
         server.close()
         for task in serving:
