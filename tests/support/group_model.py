@@ -6,10 +6,12 @@ go, in order, to whoever asks next, while the first worker still works on them a
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, cast
+
+from msgspec import Raw, structs
 
 from events.deciding import MAX_COMMIT_BYTES, decide
 from events.envelope import Command
@@ -17,6 +19,7 @@ from events.history import History, Identity
 from events.ids import Partition, Version
 from events.outcome import Notice, Outcome, Status
 from events.parcel import encode_command, pack_commands
+from events.snapshots import Snapshot
 from runtime.errors import Retryable
 from tests.support.said import REGISTRY, empty
 from tests.support.scripted_store import ScriptedStore
@@ -24,6 +27,7 @@ from workers.command_worker import CommandWorker
 from workers.partition_count import PartitionCount
 from workers.queue import MOST_RECEIVES, Delivery, Queue
 from workers.settling import settlement
+from workers.snapshotting import SnapshotWriter
 from workers.telling import Teller
 from workers.trials import Trials
 
@@ -45,6 +49,28 @@ class Told:
         self.notices.extend(notices)
 
 
+class Snapshots(SnapshotWriter):
+    """Written between the batches, as a script has it: lost ones leave older ones behind, and wrong ones may be there too."""
+
+    async def settle(self, befalls: Callable[[], str]) -> None:
+        while not self._waiting.empty():
+            snapshot, instead_of = self._waiting.get_nowait()
+            fault = befalls()
+            if fault != "lost":
+                await self._write(wrong(snapshot, fault), instead_of)
+
+
+def wrong(snapshot: Snapshot, fault: str) -> Snapshot:
+    """`other`: of a commit that is another one in the store; `ahead`: of one that is not there."""
+    if fault == "other":
+        last = structs.replace(snapshot.seen[-1], command_id="never")
+        return structs.replace(snapshot, state=Raw(b"null"), seen=[last])
+    if fault == "ahead":
+        after = Version(snapshot.version + 1)
+        return structs.replace(snapshot, first=after, version=after, previous=snapshot.version)
+    return snapshot
+
+
 @dataclass
 class Group:
     store: ScriptedStore
@@ -52,15 +78,17 @@ class Group:
     outcomes: dict[tuple[str, int], set[Outcome]] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
     limit: int = MAX_COMMIT_BYTES + 2
+    befalls: Callable[[], str] = str
+    """What befalls the next snapshot: "" is nothing."""
 
     def __post_init__(self) -> None:
         self.sent = list(self.messages)
         self.workers = [self.new_worker(), self.new_worker()]
 
-    def new_worker(self) -> tuple[CommandWorker, Told]:
-        told = Told()
-        worker = CommandWorker(self.store, REGISTRY, PartitionCount(1), (cast(Queue, None), cast(Teller, told), cast(Trials, None)))
-        return worker, told
+    def new_worker(self) -> tuple[CommandWorker, Told, Snapshots]:
+        told, snapshots = Told(), Snapshots(self.store, REGISTRY)
+        ports = (cast(Queue, None), cast(Teller, told), cast(Trials, None))
+        return CommandWorker(self.store, REGISTRY, PartitionCount(1), ports, snapshots), told, snapshots
 
     async def turn(self, first: int, most: int, *, lapse: bool, delete: bool, crash: bool, second: int | None = None) -> None:
         """A worker takes a batch; when it lapses, the other (or `second`: its own other lane) takes it too, perhaps with more messages,
@@ -80,7 +108,7 @@ class Group:
             deleted(gone)
 
     async def work(self, number: int, taken: list[tuple[str, list[Command]]]) -> tuple[list[Delivery], Any]:
-        worker, told = self.workers[number]
+        worker, told, snapshots = self.workers[number]
         told.begin()
         heads = {c.stream: await self._fold(c) for _, commands in taken for c in commands}
         deliveries = [
@@ -90,6 +118,8 @@ class Group:
             handled = await worker.handle(deliveries)
         except Retryable:
             return [], None
+        finally:
+            await snapshots.settle(self.befalls)
         notices = deque(told.notices)
         for ident, commands in taken:
             for place, command in enumerate(commands):  # told in this order; of a message that is not done, not every one
@@ -114,7 +144,10 @@ class Group:
     async def verdict(self) -> list[str]:
         """Everything that must hold when the queue is empty."""
         faults = list(self.faults)
-        faults += [f"{where} was told {outcomes}" for where, outcomes in self.outcomes.items() if len(outcomes) != 1]
+        for where, outcomes in self.outcomes.items():
+            # That an id is taken holds as long as the one who took it is remembered.
+            lasting = [outcome for outcome in outcomes if outcome.reason != "command_id_reused"]
+            faults += [f"{where} was told {outcomes}"] if len(lasting) > 1 else []
         everything = {(ident, place) for ident, commands in self.sent for place in range(len(commands))}
         faults += [f"{where} was never told" for where in everything - self.outcomes.keys()]
         for stream in {command.stream for _, commands in self.sent for command in commands}:

@@ -1,7 +1,7 @@
 """Schedules of the model by seed: what is sent, who works when, and what befalls the store. Much faster than a search that shrinks."""
 
 import random
-from typing import Final
+from typing import Any, Final
 
 from events.envelope import Command
 from tests.support.group_model import Group
@@ -9,6 +9,7 @@ from tests.support.said import create, delete, said, update
 from tests.support.scripted_store import APPENDS, READS, ScriptedStore
 
 TURNS: Final = 8
+SNAPSHOTS: Final = ("lost", "other", "ahead")
 
 
 def schedule(seed: int, limit: int) -> Group:
@@ -20,7 +21,13 @@ def schedule(seed: int, limit: int) -> Group:
         sent.append([_next(chance, old, dense=bool(seed % 2)) for _ in range(chance.randint(1, 4))])
     turns = chance.choice([0, 0, 2, 4])
     store = ScriptedStore(lambda kind: _fault(chance, kind), lambda: chance.randint(0, turns))
-    return Group(store, [(f"m{number}", parcel) for number, parcel in enumerate(sent)], limit=limit)
+    snapshots = random.Random(-seed)
+    return Group(
+        store,
+        [(f"m{number}", parcel) for number, parcel in enumerate(sent)],
+        limit=limit,
+        befalls=lambda: snapshots.choice(["", "", "", *SNAPSHOTS]),
+    )
 
 
 async def live(group: Group, seed: int) -> list[str]:
@@ -47,8 +54,18 @@ def _next(chance: random.Random, old: list[Command], *, dense: bool) -> Command:
     """A repeat or something new; dense: all of it about one comment."""
     if old and chance.random() < 0.3:
         return chance.choice(old)
+    if old and chance.random() < 0.1:
+        return _another(chance.choice(old))
     ident = "1" if dense else chance.choice("112")
     return _command(chance, ident, dense=dense)
+
+
+def _another(used: Command) -> Command:
+    """Another payload under a used id of the same stream; accepted with it, since what is accepted later than the window is new."""
+    fields: dict[str, Any] = {"key": used.id, "actor": used.actor, "accepted_at": used.accepted_at}
+    if used.name.startswith("account"):
+        return said("account.book", {"account_id": "1", "entries": [9]}, **fields)
+    return update(used.stream.removeprefix("comment-"), "c", **fields)
 
 
 def _fault(chance: random.Random, kind: str) -> str:

@@ -77,7 +77,7 @@ async def test_the_gateway_says_when_to_come_back(monkeypatch: pytest.MonkeyPatc
 
 async def test_by_the_deadline_the_caller_hears_which_command_it_was() -> None:
     async with scripted(always=BUSY) as gateway, Client(gateway.url, deadline=1.0) as client:
-        with pytest.raises(Unavailable, match="buffer_full|in time") as heard:
+        with pytest.raises(Unavailable, match=r"buffer_full|in time") as heard:
             await client.post("x", {}, command_id="mine")
     assert heard.value.command_id == "mine"
     assert isinstance(heard.value, Retryable)

@@ -97,7 +97,7 @@ async def test_a_batch_ends_by_the_clients_deadline_with_the_id_of_the_first_com
     async with scripted(always=all_but) as gateway, Client(gateway.url, deadline=0.8) as client, asyncio.timeout(10):
         receipts = client.batch([Command("x", {}, f"c{number}") for number in range(5)])
         assert [(await anext(receipts)).command_id for _ in range(2)] == ["c0", "c1"]
-        with pytest.raises(Unavailable, match="buffer_full|in time") as heard:
+        with pytest.raises(Unavailable, match=r"buffer_full|in time") as heard:
             await anext(receipts)
     assert heard.value.command_id == "c2"
     assert {line["id"] for asked in gateway.asked[1:] for line in asked.lines()} == {"c2"}

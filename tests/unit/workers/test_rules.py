@@ -1,23 +1,28 @@
 """Each rule of the write side is needed: taken out, the model finds a schedule in which a command acts twice, is lost, or is lied to.
 
 The model is the one of test_exactly_once: two workers, two lanes each, on one FIFO group, with redeliveries, stale caches, lost answers,
-decisions without effect, and a window of ids and a commit small enough to be met all the time.
+decisions without effect, a window of ids and a commit small enough to be met all the time, and snapshots every few events: written, used,
+old, and wrong.
 """
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final
 
 import pytest
 import structlog
+from msgspec.structs import replace
 
-from events import deciding
+from events import deciding, snapshots
 from events.deciding import Draft
 from events.envelope import Command, Commit
 from events.history import History
+from events.ids import EMPTY
 from events.memory_store import MemoryStore
+from events.snapshots import Snapshot
 from events.store import Appended
+from runtime.metrics import SNAPSHOTS
 from tests.support.schedules import live, schedule
 from tests.support.virtual_time import run_virtually
 from workers import rounds
@@ -28,6 +33,8 @@ SEEDS: Final = 1500
 SMALL_WINDOW: Final = 2
 SMALL_COMMIT: Final = 420
 """Bytes: two events or three."""
+EVERY: Final = 2
+"""Events that make a snapshot due."""
 Patch = pytest.MonkeyPatch
 
 
@@ -40,6 +47,7 @@ def small(monkeypatch: Patch) -> Iterator[None]:
     monkeypatch.setattr(deciding, "MAX_COMMIT_BYTES", SMALL_COMMIT)
     monkeypatch.setattr(rounds, "AHEAD", (1,))
     monkeypatch.setattr(rounds, "MOST", 5)
+    monkeypatch.setattr(snapshots, "EVERY_EVENTS", EVERY)
     yield
     structlog.reset_defaults()
 
@@ -53,7 +61,47 @@ def faults_of(seed: int) -> list[str]:
 
 
 def test_with_all_rules_nothing_is_wrong() -> None:
+    before = {verdict: SNAPSHOTS.labels(verdict)._value.get() for verdict in ("written", "used", "wrong")}
     assert [(seed, found) for seed in range(800) if (found := faults_of(seed))] == []
+    assert [verdict for verdict, count in before.items() if SNAPSHOTS.labels(verdict)._value.get() < count + 50] == []
+
+
+def a_snapshot_is_borne_out_by_the_store(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(rounds, "bear_out", lambda *_: None)
+
+
+def a_snapshot_knows_the_ids(monkeypatch: Patch) -> None:
+    restore = snapshots.restore
+
+    def without_ids(snapshot: Snapshot, registry: Any) -> History:
+        history = restore(snapshot, registry)
+        history.seen.clear()
+        return history
+
+    monkeypatch.setattr(rounds, "restore", without_ids)
+
+
+def a_snapshot_is_no_head(monkeypatch: Patch) -> None:
+    """What came after it is read."""
+    from_snapshot = Rounds._from_snapshot
+
+    async def no_more(self: Rounds, job: Job, item: Any) -> None:
+        load = self._store.load
+        self._store.load = lambda stream, after=EMPTY: first_of(load(stream, after))  # type: ignore[method-assign]
+        try:
+            await from_snapshot(self, job, item)
+        finally:
+            self._store.load = load  # type: ignore[method-assign]
+
+    async def first_of(commits: Awaitable[list[Commit]]) -> list[Commit]:
+        return (await commits)[:1]
+
+    monkeypatch.setattr(Rounds, "_from_snapshot", no_more)
+
+
+def another_payload_under_a_used_id_is_refused(monkeypatch: Patch) -> None:
+    repeat = deciding._repeat
+    monkeypatch.setattr(deciding, "_repeat", lambda command, seen: repeat(replace(command, fingerprint=seen.fingerprint), seen))
 
 
 def answers(monkeypatch: Patch, change: Callable[[Appended], Appended]) -> None:
@@ -209,6 +257,10 @@ RULES: Final = (
     only_what_is_durable_is_deleted,
     times_of_a_stream_rise,
     a_commit_ends_where_it_is_full,
+    a_snapshot_is_borne_out_by_the_store,
+    a_snapshot_knows_the_ids,
+    a_snapshot_is_no_head,
+    another_payload_under_a_used_id_is_refused,
 )
 
 
