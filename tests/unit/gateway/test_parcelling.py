@@ -96,7 +96,7 @@ class Plan(RuleBasedStateMachine):
 
 
 TestPlan = Plan.TestCase
-TestPlan.settings = settings(max_examples=1500, stateful_step_count=30, deadline=None)
+TestPlan.settings = settings(max_examples=2000, stateful_step_count=30, deadline=None)
 
 
 def add(plan: Parcelling[int], count: int, now: float, size: int = 10) -> None:
