@@ -15,7 +15,7 @@ from runtime.errors import Retryable
 from runtime.metrics import COMMANDS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES, PARTITIONS_OTHER, REDRIVEN
 from workers.careful import FROM, Careful
 from workers.consumer import Handled
-from workers.jobs import Batch, open_batch
+from workers.jobs import Asked, Batch, open_batch
 from workers.partition_count import PartitionCount
 from workers.queue import Delivery, Queue
 from workers.rounds import Rounds
@@ -172,9 +172,14 @@ class CommandWorker:
         return Handled(done, batch.poison, lambda gone: self._forget_settled(batch, gone))
 
     def _forget_settled(self, batch: Batch, gone: Sequence[Delivery]) -> None:
-        """Commands whose message will not come again need no remembering by their stream's next commit."""
+        """Commands whose message will not come again need no remembering by their stream's next commit, unless they came in another too."""
         ids = {each.message_id for each in gone}
+        come_again = {_identity(each) for each in batch.asked if each.delivery.message_id not in ids}
         for each in batch.asked:
-            history = self._cache.peek(each.command.stream) if each.delivery.message_id in ids else None
+            history = self._cache.peek(each.command.stream) if _identity(each) not in come_again else None
             if history is not None:
                 history.unsettled.pop((each.command.actor, each.command.id), None)
+
+
+def _identity(asked: Asked) -> tuple[str, str, str]:
+    return asked.command.stream, asked.command.actor, asked.command.id

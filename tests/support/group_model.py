@@ -90,9 +90,9 @@ class Group:
         ports = (cast(Queue, None), cast(Teller, told), cast(Trials, None))
         return CommandWorker(self.store, REGISTRY, PartitionCount(1), ports, snapshots), told, snapshots
 
-    async def turn(self, first: int, most: int, *, lapse: bool, delete: bool, crash: bool, second: int | None = None) -> None:
+    async def turn(self, first: int, most: int, *, lapse: bool, delete: bool | int, crash: bool, second: int | None = None) -> None:
         """A worker takes a batch; when it lapses, the other (or `second`: its own other lane) takes it too, perhaps with more messages,
-        while the first goes on."""
+        while the first goes on. `delete`: whether SQS deletes what is done, or all but the so-manieth of it (from 2)."""
         taken = self.messages[:most]
         if not lapse:
             gone, deleted = await self.work(first, taken)
@@ -103,6 +103,7 @@ class Group:
         if crash:
             self.workers[first] = self.new_worker()
         elif delete and deleted is not None:
+            gone = [each for place, each in enumerate(gone, 2) if delete is True or place != delete]
             idents = {each.message_id for each in gone}
             self.messages = [each for each in self.messages if each[0] not in idents]
             deleted(gone)

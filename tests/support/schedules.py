@@ -39,7 +39,7 @@ async def live(group: Group, seed: int) -> list[str]:
             first,
             chance.randint(1, 3),
             lapse=chance.random() < (0.7 if seed % 3 == 0 else 0.35),
-            delete=chance.random() < 0.6,
+            delete=chance.random() < 0.6 and chance.choice([True, True, True, 2, 3]),
             crash=chance.random() < 0.2,
             second=chance.choice([None, first, first] if seed % 3 == 0 else [None, first]),
         )

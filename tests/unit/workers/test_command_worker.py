@@ -68,3 +68,19 @@ async def test_what_becomes_of_redriven_commands_is_counted() -> None:
     said = [create("1"), create("2", redriven=True), update("3", "b", redriven=True), create("4", redriven=True)]
     await worker.handle([Delivery("m", "r", "p0", pack_commands(Partition(0), [encode_command(each) for each in said]), 1)])
     assert [REDRIVEN.labels(status)._value.get() for status in ("applied", "rejected")] == [before[0] + 2, before[1] + 1]
+
+
+@pytest.mark.parametrize("both", [False, True])
+async def test_what_came_in_two_messages_is_remembered_until_both_are_gone(both: bool) -> None:
+    told = Told()
+    told.begin()
+    worker = CommandWorker(MemoryStore(), REGISTRY, 1, (cast(Queue, None), cast(Teller, told), Notes()))
+    refused = update("1", "too early")
+    body = pack_commands(Partition(0), [encode_command(refused)])
+    first, second = Delivery("m1", "r", "p0", body, 1), Delivery("m2", "r", "p0", body, 1)
+    handled = await worker.handle([first, second])
+    assert handled.deleted is not None
+    handled.deleted([first, second] if both else [first])
+    history = worker._cache.peek(refused.stream)
+    assert history is not None
+    assert list(history.unsettled) == ([] if both else [(refused.actor, refused.id)])

@@ -7,7 +7,7 @@ old, and wrong.
 
 import copy
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 import pytest
@@ -18,11 +18,10 @@ from events import deciding, snapshots
 from events.deciding import Draft
 from events.envelope import Command, Commit
 from events.history import History
-from events.ids import EMPTY
 from events.memory_store import MemoryStore
-from events.snapshots import Snapshot
 from events.store import Appended
 from runtime.metrics import SNAPSHOTS
+from tests.support.broken_snapshots import a_snapshot_is_borne_out_by_the_store, a_snapshot_is_no_head, a_snapshot_knows_the_ids
 from tests.support.schedules import live, schedule
 from tests.support.virtual_time import run_virtually
 from workers import rounds
@@ -64,39 +63,6 @@ def test_with_all_rules_nothing_is_wrong() -> None:
     before = {verdict: SNAPSHOTS.labels(verdict)._value.get() for verdict in ("written", "used", "wrong")}
     assert [(seed, found) for seed in range(800) if (found := faults_of(seed))] == []
     assert [verdict for verdict, count in before.items() if SNAPSHOTS.labels(verdict)._value.get() < count + 50] == []
-
-
-def a_snapshot_is_borne_out_by_the_store(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(rounds, "bear_out", lambda *_: None)
-
-
-def a_snapshot_knows_the_ids(monkeypatch: Patch) -> None:
-    restore = snapshots.restore
-
-    def without_ids(snapshot: Snapshot, registry: Any) -> History:
-        history = restore(snapshot, registry)
-        history.seen.clear()
-        return history
-
-    monkeypatch.setattr(rounds, "restore", without_ids)
-
-
-def a_snapshot_is_no_head(monkeypatch: Patch) -> None:
-    """What came after it is read."""
-    from_snapshot = Rounds._from_snapshot
-
-    async def no_more(self: Rounds, job: Job, item: Any) -> None:
-        load = self._store.load
-        self._store.load = lambda stream, after=EMPTY: first_of(load(stream, after))  # type: ignore[method-assign]
-        try:
-            await from_snapshot(self, job, item)
-        finally:
-            self._store.load = load  # type: ignore[method-assign]
-
-    async def first_of(commits: Awaitable[list[Commit]]) -> list[Commit]:
-        return (await commits)[:1]
-
-    monkeypatch.setattr(Rounds, "_from_snapshot", no_more)
 
 
 def another_payload_under_a_used_id_is_refused(monkeypatch: Patch) -> None:
