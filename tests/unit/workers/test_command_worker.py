@@ -12,6 +12,7 @@ from runtime.metrics import REDRIVEN
 from tests.support.group_model import Told
 from tests.support.said import REGISTRY, create, update
 from workers.command_worker import CommandWorker
+from workers.partition_count import PartitionCount
 from workers.queue import Delivery, Queue
 from workers.telling import Teller
 from workers.trials import Trial
@@ -48,7 +49,7 @@ def message(ident: str, receives: int) -> Delivery:
 async def test_a_note_is_forgotten_after_its_message_is_gone_and_never_in_the_way(away: bool) -> None:
     notes, told = Notes(), Told()
     told.begin()
-    worker = CommandWorker(MemoryStore(), REGISTRY, 1, (cast(Queue, None), cast(Teller, told), notes))
+    worker = CommandWorker(MemoryStore(), REGISTRY, PartitionCount(1), (cast(Queue, None), cast(Teller, told), notes))
     suspect = message("suspect", 3)
     handled = await worker.handle([suspect])
     assert (handled.done, list(notes.kept), notes.tried) == ([suspect], ["suspect"], [])
@@ -63,7 +64,7 @@ async def test_a_note_is_forgotten_after_its_message_is_gone_and_never_in_the_wa
 async def test_what_becomes_of_redriven_commands_is_counted() -> None:
     told = Told()
     told.begin()
-    worker = CommandWorker(MemoryStore(), REGISTRY, 1, (cast(Queue, None), cast(Teller, told), Notes()))
+    worker = CommandWorker(MemoryStore(), REGISTRY, PartitionCount(1), (cast(Queue, None), cast(Teller, told), Notes()))
     before = [REDRIVEN.labels(status)._value.get() for status in ("applied", "rejected")]
     said = [create("1"), create("2", redriven=True), update("3", "b", redriven=True), create("4", redriven=True)]
     await worker.handle([Delivery("m", "r", "p0", pack_commands(Partition(0), [encode_command(each) for each in said]), 1)])
@@ -74,7 +75,7 @@ async def test_what_becomes_of_redriven_commands_is_counted() -> None:
 async def test_what_came_in_two_messages_is_remembered_until_both_are_gone(both: bool) -> None:
     told = Told()
     told.begin()
-    worker = CommandWorker(MemoryStore(), REGISTRY, 1, (cast(Queue, None), cast(Teller, told), Notes()))
+    worker = CommandWorker(MemoryStore(), REGISTRY, PartitionCount(1), (cast(Queue, None), cast(Teller, told), Notes()))
     refused = update("1", "too early")
     body = pack_commands(Partition(0), [encode_command(refused)])
     first, second = Delivery("m1", "r", "p0", body, 1), Delivery("m2", "r", "p0", body, 1)

@@ -35,7 +35,7 @@ class Buried(ScriptedQueue):
         super().__init__()
         self.bodies: list[str] = []
 
-    async def bury_body(self, body: str, once: str, reason: str) -> None:  # noqa: ARG002 - the queue's shape
+    async def bury_body(self, body: str, once: str, reason: str, receives: int | None = None) -> None:  # noqa: ARG002 - the queue's shape
         self.bodies.append(body)
 
 

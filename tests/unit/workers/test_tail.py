@@ -17,6 +17,7 @@ from tests.support.scripted_queue import ScriptedQueue
 from workers import polling
 from workers.command_worker import CommandWorker
 from workers.consumer import consume
+from workers.partition_count import PartitionCount
 from workers.queue import Delivery
 from workers.telling import Teller
 from workers.trials import Trial
@@ -65,7 +66,7 @@ async def emptied(queue: Fifo, store: MemoryStore, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(polling, "LIVELY_SECONDS", 0)
     told, stop = Told(), asyncio.Event()
     told.begin()
-    worker = CommandWorker(store, REGISTRY, 1, (queue, cast(Teller, told), Notes()))
+    worker = CommandWorker(store, REGISTRY, PartitionCount(1), (queue, cast(Teller, told), Notes()))
     async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
         tasks.create_task(consume(queue, worker.handle, stop, 1))
         await queue.polling.wait()
