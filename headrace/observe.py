@@ -20,8 +20,9 @@ from runtime.stack import Stack, read_stack
 if TYPE_CHECKING:
     from types_aiobotocore_sqs import SQSClient
 
-QUEUES: Final = ("commands", "rds", "cache")
-PROJECTORS: Final = ("rds", "cache")
+QUEUES: Final = ("commands", "rds", "cache", "amqp")
+"""The last is there only where somebody wanted it."""
+PROJECTORS: Final = ("rds", "cache", "amqp")
 _GAUGE: Final = re.compile(
     r"^headrace_(appended_at|burst_at|before_burst_at|passed_at|messages|envelopes|state_cache)_(?:seconds|total)(\S*) ([0-9.e+]+)$", re.M
 )

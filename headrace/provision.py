@@ -14,7 +14,7 @@ from msgspec import structs
 
 from headrace.errors import WrongUse
 from headrace.provisioning.append_probe import settle_append
-from headrace.provisioning.cloud import apply_template, stack_facts
+from headrace.provisioning.cloud import AMQP, apply_template, drop_amqp, stack_facts
 from headrace.provisioning.repartition import EMPTY_SECONDS, SETTLE_SECONDS, Change, Times
 from readmodel.domains import registry
 from readmodel.schema import migrate
@@ -45,6 +45,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=SETTLE_SECONDS,
         help="changing partitions: seconds for the commands queue to become empty (600)",
     )
+    parser.add_argument("--without-amqp", action="store_true", help="take the queue of projector-amqp away, with what waits in it")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -56,9 +57,12 @@ def main(options: argparse.Namespace) -> int:
         if not 1 <= options.partitions <= MAX_PARTITIONS:
             raise WrongUse(f"--partitions must be between 1 and {MAX_PARTITIONS}")
         settings = replace(settings, partitions=options.partitions)
+    if options.without_amqp and settings.amqp_url:
+        raise WrongUse("--without-amqp takes away what HEADRACE_AMQP_URL asks for: unset it")
     require(settings, "database_url")
     logs.configure(settings.log, "provision")
-    asyncio.run(provision(settings, None if options.partitions is None else times(settings, options.settle)))
+    change = None if options.partitions is None else times(settings, options.settle)
+    asyncio.run(provision(settings, change, without_amqp=options.without_amqp))
     return 0
 
 
@@ -69,15 +73,21 @@ def times(settings: Settings, settle: float) -> Times:
     return Times(settle=settle, empty=EMULATOR_EMPTY_SECONDS if emulated else EMPTY_SECONDS)
 
 
-async def provision(settings: Settings, change: Times | None = None) -> Stack:
-    """Template, append probe, facts, schema, and (with `change`) another number of partitions: in this order, each step idempotent."""
+async def provision(settings: Settings, change: Times | None = None, *, without_amqp: bool = False) -> Stack:
+    """Template, append probe, facts, schema, and (with `change`) another number of partitions: in this order, each step idempotent.
+
+    A queue for RabbitMQ, once there, stays without HEADRACE_AMQP_URL, too: only `without_amqp` takes it away.
+    """
     async with open_aws(settings) as aws:
         await apply_template(await aws.cloudformation(), settings)
         item = StackItem(await aws.dynamodb(), settings)
         known = await item.read()
         if known is not None and change is None:
             _same_partitions(settings, known.stack)
-        stack = await _written(item, aws, settings)
+        if without_amqp:
+            await drop_amqp(await aws.cloudformation(), settings)
+        amqp = not without_amqp and _wants_amqp(settings, known.stack if known else None)
+        stack = await _written(item, aws, settings, amqp=amqp)
         await migrate(settings, registry(settings))
         if change is not None and settings.partitions not in (None, stack.partitions):
             stack = await _changed(item, await aws.sqs(), stack, settings.partitions, change)
@@ -85,11 +95,21 @@ async def provision(settings: Settings, change: Times | None = None) -> Stack:
     return stack
 
 
-async def _written(item: StackItem, aws: Aws, settings: Settings) -> Stack:
+def _wants_amqp(settings: Settings, known: Stack | None) -> bool:
+    if settings.amqp_url:
+        return True
+    if known is None or AMQP not in known.queues:
+        return False
+    log = logs.get("provision")
+    log.warning("the queue of projector-amqp stays", action="provision", why="no HEADRACE_AMQP_URL; --without-amqp takes it away")
+    return True
+
+
+async def _written(item: StackItem, aws: Aws, settings: Settings, *, amqp: bool) -> Stack:
     """The facts as they should be; what others write at the same time (a mark) stays."""
     for _ in range(ATTEMPTS):
         seen = await item.read()
-        stack = await _facts(aws, settings, seen)
+        stack = await _facts(aws, settings, seen, amqp=amqp)
         if seen is not None and stack == seen.stack:
             return stack
         try:
@@ -99,8 +119,8 @@ async def _written(item: StackItem, aws: Aws, settings: Settings) -> Stack:
     raise Overtaken("the stack's facts change all the time")
 
 
-async def _facts(aws: Aws, settings: Settings, seen: Seen | None) -> Stack:
-    found = await stack_facts(aws, settings)
+async def _facts(aws: Aws, settings: Settings, seen: Seen | None, *, amqp: bool) -> Stack:
+    found = await stack_facts(aws, settings, amqp=amqp)
     if seen is not None:
         return structs.replace(seen.stack, topic_arn=found.topic_arn, queues=found.queues)
     return Stack(settings.partitions or PARTITIONS, await settle_append(aws, settings), found.topic_arn, found.queues)

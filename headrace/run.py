@@ -12,6 +12,7 @@ MODULES: Final = {
     "relay": "workers.relay",
     "projector-rds": "workers.projector_rds",
     "projector-cache": "workers.projector_cache",
+    "projector-amqp": "workers.projector_amqp",
 }
 
 

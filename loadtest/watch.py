@@ -49,8 +49,8 @@ class Look(Struct, frozen=True):
 
     @property
     def quiet(self) -> bool:
-        """No projector lacks anything that was appended."""
-        return bool(self.lag) and not any(self.lag.values())
+        """None of the projectors that make what is read lacks anything that was appended."""
+        return bool(self.lag) and not any(self.lag.get(name) for name in ("rds", "cache"))
 
 
 class Watch:

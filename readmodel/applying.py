@@ -7,7 +7,7 @@ ever fetched while locks are held, and no reader or other projector waits for Dy
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from zlib import crc32
@@ -31,6 +31,8 @@ BUCKETS: Final = 256
 """Of streams, by the same hash that makes partitions: with 16 partitions two projectors never share a bucket."""
 DETAIL: Final = 500
 Key = tuple[str, StreamId]
+Effect = Callable[[Sequence[tuple[Unit, Plan]]], Awaitable[None]]
+"""What else must be done with the commits to apply before positions move; raises Retryable when it is not."""
 
 
 @dataclass(slots=True)
@@ -64,8 +66,8 @@ class _Standing:
 class Applier:
     """Applies units to one generation."""
 
-    def __init__(self, database: Database, registry: Registry) -> None:
-        self._database, self._registry = database, registry
+    def __init__(self, database: Database, registry: Registry, effect: Effect | None = None) -> None:
+        self._database, self._registry, self._effect = database, registry, effect
 
     async def apply(self, units: Sequence[Unit]) -> Applied:
         """All or nothing. Raises UnstorableData when PostgreSQL refuses some of the data, else Retryable errors."""
@@ -136,6 +138,8 @@ class Applier:
         done: Applied,
     ) -> None:
         folded = [(unit, each, result) for unit, each in work if (result := self._folded(unit, each, standing, done)) is not None]
+        if self._effect is not None and folded:
+            await self._effect([(unit, each) for unit, each, _ in folded])
         tables: dict[Any, list[dict[str, Any]]] = {}
         for unit, each, result in folded:
             home = unit.projection.home

@@ -52,7 +52,7 @@ async def positions(engine: AsyncEngine, projector: str, home: Table | None = No
 
 
 async def parked(engine: AsyncEngine) -> AsyncIterator[list[Parked]]:
-    """All parked streams of the current generation."""
+    """All parked streams of the current generation, and those of the projector `amqp`."""
     after = ("", "")
     while found := await list_parked(engine, after):
         yield found

@@ -1,4 +1,4 @@
-"""Tables that belong to no projection: `headrace.generations` and `headrace.parked` beside all generations, `positions` in each."""
+"""Tables that belong to no projection: `headrace.generations`, `parked` and `published` beside all generations, `positions` in each."""
 
 from typing import Final
 
@@ -9,6 +9,10 @@ READ_MODEL: Final = "rds"
 """The projector whose generation queries read."""
 CACHE: Final = "cache"
 """The projector under whose name `positions` says how far Redis is no older than PostgreSQL."""
+AMQP: Final = "amqp"
+"""The projector that publishes events to RabbitMQ. What was sent is sent, whatever generation queries read: it stands in `published`."""
+BESIDE: Final = 0
+"""In place of a generation, for what belongs to none."""
 
 METADATA: Final = MetaData()
 
@@ -31,6 +35,16 @@ PARKED: Final = Table(
     Column("detail", Text, nullable=False, comment="one sentence, for people"),
     Column("first_version", BigInteger, nullable=False, comment="the version that could not be applied"),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    schema=CONTROL_SCHEMA,
+)
+
+PUBLISHED: Final = Table(
+    "published",
+    METADATA,
+    Column("stream", Text(collation="C"), primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("commit_first", BigInteger, nullable=False),
+    Column("head_id", Text, nullable=False),
     schema=CONTROL_SCHEMA,
 )
 

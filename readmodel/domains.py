@@ -13,7 +13,7 @@ from readmodel.projection import Changes, Happened, Projection, Row, nothing_pro
 from runtime.errors import ConfigurationError
 from runtime.settings import Settings
 
-_TAKEN: Final = frozenset({"rds", "cache"})
+_TAKEN: Final = frozenset({"rds", "cache", "amqp"})
 _TAKEN_TABLES: Final = frozenset({"positions", "alembic_version"})
 _NOTHING: Final = nothing_projected()
 

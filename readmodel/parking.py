@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from events.ids import StreamId
-from readmodel.control import GENERATIONS, PARKED, READ_MODEL
+from readmodel.control import BESIDE, GENERATIONS, PARKED, READ_MODEL
 from readmodel.database import database_errors
 from runtime.times import from_datetime, rfc3339
 
@@ -28,18 +28,23 @@ def _current() -> Any:
     return select(GENERATIONS.c.current).where(GENERATIONS.c.projector == READ_MODEL).scalar_subquery()
 
 
-async def count_parked(engine: AsyncEngine) -> int:
-    """Streams parked in the current generation, each once."""
+def _counts() -> Any:
+    return PARKED.c.generation.in_((_current(), BESIDE))
+
+
+async def count_parked(engine: AsyncEngine, generation: int | None = None) -> int:
+    """Streams parked in a generation, each once; without one: in the current one and beside all."""
+    which = _counts() if generation is None else PARKED.c.generation == generation
     with database_errors():
         async with engine.connect() as connection:
-            streams = select(func.count(PARKED.c.stream.distinct())).where(PARKED.c.generation == _current())
+            streams = select(func.count(PARKED.c.stream.distinct())).where(which)
             return int((await connection.execute(streams)).scalar_one())
 
 
 async def list_parked(engine: AsyncEngine, after: tuple[str, str] = ("", ""), limit: int = 1000) -> list[Parked]:
     """A page of them, ordered by (stream, projector) from beyond `after`."""
     wanted = select(PARKED).where(
-        PARKED.c.generation == _current(), (PARKED.c.stream > after[0]) | ((PARKED.c.stream == after[0]) & (PARKED.c.projector > after[1]))
+        _counts(), (PARKED.c.stream > after[0]) | ((PARKED.c.stream == after[0]) & (PARKED.c.projector > after[1]))
     )
     with database_errors():
         async with engine.connect() as connection:
@@ -51,7 +56,10 @@ async def list_parked(engine: AsyncEngine, after: tuple[str, str] = ("", ""), li
 
 
 async def unpark(engine: AsyncEngine, streams: Sequence[StreamId]) -> int:
-    """Let streams go; the caller then applies what the store holds of them (`Projecting.catch_up`). How many were parked."""
+    """Let streams go; the caller then applies what the store holds of them (`Projecting.catch_up`). How many were parked.
+
+    Those that the projector `amqp` has parked stay: they are not the read model's.
+    """
     with database_errors():
         async with engine.begin() as connection:
             gone = await connection.execute(delete(PARKED).where(PARKED.c.generation == _current(), PARKED.c.stream.in_(streams)))

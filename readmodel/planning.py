@@ -4,7 +4,7 @@ A unit is one stream for one projection. Its commits are judged in order; what f
 filled from the store (the unit then comes again, `fetched`), and a contradiction parks the stream for that projection.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -143,6 +143,34 @@ def filled(unit: Unit, stored: Sequence[Commit]) -> Unit:
     merged = by_stream([*(arrived.commit for arrived in unit.commits), *stored])
     arrived = merged[unit.stream][0] if merged else []
     return Unit(unit.projection, unit.stream, [a for a in arrived if a.commit.last <= unit.until], unit.until, fetched=True)
+
+
+def parts(units: Iterable[Unit], most: int) -> Iterator[list[Unit]]:
+    """The units in order, at most `most` events a part; a unit of more is cut between commits, its pieces in parts of their own."""
+    part: list[Unit] = []
+    events = 0
+    for unit in units:
+        for piece, size in _pieces(unit, most):
+            if part and events + size > most:
+                yield part
+                part, events = [], 0
+            part.append(piece)
+            events += size
+    if part:
+        yield part
+
+
+def _pieces(unit: Unit, most: int) -> Iterator[tuple[Unit, int]]:
+    start, events = 0, 0
+    for place, arrived in enumerate(unit.commits):
+        size = arrived.commit.last - arrived.commit.first + 1
+        if place > start and events + size > most:
+            earlier = unit.commits[start:place]
+            until = Version(max(each.commit.last for each in earlier))
+            yield Unit(unit.projection, unit.stream, earlier, until, unit.fetched), events
+            start, events = place, 0
+        events += size
+    yield Unit(unit.projection, unit.stream, unit.commits[start:], unit.until, unit.fetched), events
 
 
 def merged(missing: Iterable[tuple[Unit, Position]]) -> list[tuple[Unit, Position]]:

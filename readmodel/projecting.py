@@ -6,7 +6,8 @@ left; a projection's exception; an event that cannot be read. Everything else is
 
 import asyncio
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from events.domain import Registry
@@ -14,11 +15,12 @@ from events.envelope import Commit
 from events.ids import StreamId, Version
 from events.parcel import Stub
 from events.store import EventStore
-from readmodel.applying import Applied, Applier
+from readmodel.applying import Applied, Applier, Effect
 from readmodel.database import Database
 from readmodel.domains import projections_of
 from readmodel.errors import DatabaseConflict, UnstorableData
-from readmodel.planning import Fault, Unit, filled, merged, units_of
+from readmodel.planning import Fault, Unit, filled, merged, parts, units_of
+from readmodel.projection import Projection
 from readmodel.verdicts import Position
 from runtime.lifecycle import backoff
 
@@ -26,17 +28,33 @@ FETCHES_AT_ONCE: Final = 8
 CONFLICT_ATTEMPTS: Final = 6
 
 
-class Projecting:
-    """What the projector "rds" does with a batch, and what redrive and catch-up do with streams."""
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """What a projector of another kind does instead: one projection for all streams, with an effect outside PostgreSQL.
 
-    def __init__(self, database: Database, registry: Registry, store: EventStore) -> None:
-        self._registry, self._store = registry, store
-        self._applier = Applier(database, registry)
+    The effect has a time limit, so a transaction has at most `most` events (one commit more, where one commit is more).
+    """
+
+    projection: Projection
+    effect: Effect
+    most: int
+
+
+class Projecting:
+    """What the projectors "rds" and "amqp" do with a batch, and what redrive and catch-up do with streams."""
+
+    def __init__(self, database: Database, registry: Registry, store: EventStore, duty: Duty | None = None) -> None:
+        self._registry, self._store, self._duty = registry, store, duty
+        self._applier = Applier(database, registry, duty.effect if duty else None)
         self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     async def project(self, commits: Iterable[Commit], stubs: Iterable[Stub] = ()) -> Applied:
         """Durable when this returns: applied, known before, or parked with a reason. Raises Retryable."""
-        return await self._complete(units_of(commits, stubs, lambda stream: projections_of(self._registry, stream)))
+        return await self._complete(units_of(commits, stubs, self._projections()))
+
+    def _projections(self) -> Callable[[StreamId], Sequence[Projection]]:
+        duty = self._duty
+        return (lambda stream: projections_of(self._registry, stream)) if duty is None else (lambda _: (duty.projection,))
 
     async def catch_up(self, streams: Iterable[StreamId]) -> Applied:
         """Apply what the store holds beyond the positions of these streams; for redrive and for what never arrived."""
@@ -45,11 +63,19 @@ class Projecting:
         return await self.project((), stubs)
 
     async def _complete(self, units: Sequence[Unit]) -> Applied:
-        done = await self._apply(units)
+        done = await self._in_parts(units)
         while done.missing:
             missing, done.missing = merged(done.missing), []
             fetched = await asyncio.gather(*(self._fetch(unit, position) for unit, position in missing))
-            done.add(await self._apply(fetched))
+            done.add(await self._in_parts(fetched))
+        return done
+
+    async def _in_parts(self, units: Sequence[Unit]) -> Applied:
+        if self._duty is None:
+            return await self._apply(units)
+        done = Applied()
+        for part in parts(units, self._duty.most):
+            done.add(await self._apply(part))
         return done
 
     async def _fetch(self, unit: Unit, position: Position) -> Unit:

@@ -34,7 +34,7 @@ async def history(store: EventStore, registry: Registry, stream: StreamId) -> li
     commits = await store.load(stream)
     if not commits:
         return None
-    return [_public(registry, version, recorded) for version, recorded in _events(commits)]
+    return [public_event(registry, version, recorded) for version, recorded in _events(commits)]
 
 
 async def comment_as_of(
@@ -69,7 +69,8 @@ def _events(commits: list[Commit]) -> Iterator[tuple[Version, Recorded]]:
             yield Version(version), recorded
 
 
-def _public(registry: Registry, version: Version, recorded: Recorded) -> HistoryEvent:
+def public_event(registry: Registry, version: Version, recorded: Recorded) -> HistoryEvent:
+    """As callers see it. What an upcast raises is the domain's own."""
     name, data = registry.current(recorded.name, recorded.data)
     return HistoryEvent(version, public_name(name), data, rfc3339(recorded.at), recorded.actor, recorded.command_id)
 

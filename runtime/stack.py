@@ -41,7 +41,7 @@ class Stack(Struct, frozen=True):
     """How appends are made: `partiql:25`, `transact:100`, `transact:10` or `put:1`; see events.append_calls."""
     topic_arn: str
     queues: dict[str, str]
-    """Name (`commands`, `rds`, `cache`, each also with `-dead`) -> queue URL."""
+    """Name (`commands`, `rds`, `cache`, where wanted `amqp`, each also with `-dead`) -> queue URL."""
     format: int = FORMAT
     changing: Changing | UnsetType = UNSET
     """Not stored while there is nothing to say."""

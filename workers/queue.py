@@ -131,7 +131,7 @@ async def most_receives(sqs: "SQSClient", url: str) -> int | None:
 
 
 async def open_queue(aws: Aws, stack: Stack, name: str, settings: Settings) -> Queue:
-    """`name` is one of the stack's queues: `commands`, `rds`, `cache`."""
+    """`name` is one of the stack's queues: `commands`, `rds`, `cache`, `amqp`."""
     urls = (stack.queues[name], stack.queues[f"{name}-dead"])
     sqs = await aws.sqs()
     return Queue(await aws.sqs_polling(), sqs, urls, settings.visibility_seconds, await most_receives(sqs, urls[0]) or MOST_RECEIVES)

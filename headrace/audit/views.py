@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Table
 
@@ -13,7 +13,7 @@ from events.ids import StreamId
 from headrace.audit.findings import Difference
 from readmodel import auditing
 from readmodel.canonical import behind, differences, expected, expected_row
-from readmodel.control import CACHE
+from readmodel.control import AMQP, CACHE, PUBLISHED
 from readmodel.database import AUDITING, Database, open_database
 from readmodel.domains import all_projections, projections_of
 from readmodel.entries import prefix
@@ -36,6 +36,13 @@ class Held:
     pending: set[StreamId] = field(default_factory=set)
 
 
+class Parks(NamedTuple):
+    """Streams that some projection has parked, and those that the projector `amqp` has."""
+
+    read_model: set[StreamId]
+    amqp: set[StreamId]
+
+
 class Views:
     """The read model and the cache of one stack, read only."""
 
@@ -43,9 +50,13 @@ class Views:
         self._database, self._client, self._registry = database, client, registry
         self._prefix = prefix(stack, database.generation)
 
-    async def parked(self) -> set[StreamId]:
-        """Streams that some projection has parked."""
-        return {each.stream async for page in auditing.parked(self._database.engine) for each in page}
+    async def parked(self) -> Parks:
+        """What is parked now."""
+        found = Parks(set(), set())
+        async for page in auditing.parked(self._database.engine):
+            for each in page:
+                (found.amqp if each.projector == AMQP else found.read_model).add(each.stream)
+        return found
 
     async def check(self, streams: Streams, parked: set[StreamId]) -> Held:
         """All of it. Parked streams are held only to what was applied of them."""
@@ -55,6 +66,10 @@ class Views:
         await self._positions(CACHE, None, [stream for stream in streams if stream not in parked], streams, held)
         await self._cached(held)
         return held
+
+    async def published(self, streams: Streams, parked: set[StreamId], held: Held) -> None:
+        """I4 for the projector `amqp`: these streams are sent to their heads, or parked."""
+        await self._positions(AMQP, PUBLISHED, [stream for stream in streams if stream not in parked], streams, held)
 
     async def _projection(self, projection: Projection, streams: Streams, parked: set[StreamId], held: Held) -> None:
         mine = [s for s in streams if projection in projections_of(self._registry, s)]

@@ -1,5 +1,6 @@
 """The roles of a stack: which processes there are, in the order in which they drain."""
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +10,9 @@ from typing import Final
 from headrace.local.ports import HOST
 from headrace.local.program import Program
 
-ROLES: Final = ("gateway", "commands", "relay", "projector-rds", "projector-cache")
+AMQP: Final = "projector-amqp"
+ROLES: Final = ("gateway", "commands", "relay", "projector-rds", "projector-cache", AMQP)
+"""The last one only with RabbitMQ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +23,10 @@ class RoleSpec:
     argv: tuple[str, ...]
 
 
-def own_roles() -> tuple[RoleSpec, ...]:
-    """The five roles, each `headrace run ROLE` in the Python that runs us."""
-    return tuple(RoleSpec(name, our_command("run", name)) for name in ROLES)
+def own_roles(caller: Mapping[str, str] | None = None) -> tuple[RoleSpec, ...]:
+    """The roles that this environment asks for, each `headrace run ROLE` in the Python that runs us."""
+    with_amqp = bool((os.environ if caller is None else caller).get("HEADRACE_AMQP_URL"))
+    return tuple(RoleSpec(name, our_command("run", name)) for name in ROLES if with_amqp or name != AMQP)
 
 
 def our_command(*words: str) -> tuple[str, ...]:

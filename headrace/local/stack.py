@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
@@ -33,7 +33,7 @@ class Plan:
     choice: Choice
     gateway_port: int
     restart: bool = True
-    roles: Sequence[RoleSpec] = own_roles()
+    roles: Sequence[RoleSpec] = field(default_factory=own_roles)
     provision: tuple[str, ...] = our_command("provision")
 
     def log(self, name: str) -> Path:
@@ -76,7 +76,9 @@ class Supervisor:
             aws = starting.create_task(self._aws(lives))
             database = starting.create_task(self._postgres(lives))
             redis = starting.create_task(self._redis(lives))
+            rabbit = starting.create_task(self._rabbit())
         found = environment.addresses(aws.result(), database.result(), redis.result(), self._plan.choice.name)
+        found |= rabbit.result()
         found |= environment.credentials(os.environ, emulator=self._emulated, endpoint=aws.result())
         self._addresses = {**found, "HEADRACE_STATE": str(self._plan.state)}
         self._write()
@@ -113,6 +115,11 @@ class Supervisor:
             return await self._take("redis", given, given)
         program = redis_server.prepare(self._plan.state / "redis", self._plan.log("redis"))
         return await self._keep(lives, program, self._servers)
+
+    async def _rabbit(self) -> dict[str, str]:
+        """Only ever the caller's: without one there is no RabbitMQ, and nothing of it."""
+        given = os.environ.get("HEADRACE_AMQP_URL")
+        return {"HEADRACE_AMQP_URL": await self._take("rabbitmq", given, amqp_probe(given))} if given else {}
 
     async def _role(self, lives: asyncio.TaskGroup, spec: RoleSpec) -> None:
         port = self._plan.gateway_port if spec.name == "gateway" else free_port()
@@ -196,6 +203,13 @@ class Supervisor:
         )
 
 
+def amqp_probe(url: str) -> str:
+    """Where the broker listens, without user and password."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"tcp://{host}:{parts.port or (5671 if parts.scheme == 'amqps' else 5672)}"
+
+
 def redacted(url: str) -> str:
     """The URL without its password."""
     parts = urlsplit(url)
@@ -211,7 +225,7 @@ def _part(keeper: Keeper) -> state.Part:
 
 
 def _place(part: state.Part) -> int:
-    order = ("aws", "postgres", "redis", *ROLES)
+    order = ("aws", "postgres", "redis", "rabbitmq", *ROLES)
     return order.index(part.role) if part.role in order else len(order)
 
 

@@ -1,4 +1,7 @@
-"""The stack as data, applied: one CloudFormation template on LocalStack, MiniStack and AWS alike."""
+"""The stack as data, applied: one CloudFormation template on LocalStack, MiniStack and AWS alike.
+
+What is optional is a template and a stack of its own beside it: LocalStack does not update a stack whose conditions change.
+"""
 
 import asyncio
 from importlib.resources import files
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_cloudformation import CloudFormationClient
 
 QUEUES: Final = ("commands", "rds", "cache")
+AMQP: Final = "amqp"
 WAIT_SECONDS: Final = 600
 _GOOD: Final = frozenset({"CREATE_COMPLETE", "UPDATE_COMPLETE", "IMPORT_COMPLETE"})
 _UNDER_WAY: Final = "_IN_PROGRESS"
@@ -32,14 +36,31 @@ class Facts(NamedTuple):
 
 async def apply_template(cloudformation: "CloudFormationClient", settings: Settings) -> None:
     """Create the stack, or bring it to this template; wait until it is there."""
-    name = settings.stack
+    await _apply(cloudformation, settings.stack, "stack.yaml", _parameters(settings))
+
+
+async def apply_amqp(cloudformation: "CloudFormationClient", settings: Settings, topic_arn: str) -> None:
+    """Create or update the queue of the projector `amqp`, subscribed to the topic."""
+    await _apply(cloudformation, f"{settings.stack}-{AMQP}", "amqp.yaml", {**_parameters(settings), "TopicArn": topic_arn})
+
+
+async def drop_amqp(cloudformation: "CloudFormationClient", settings: Settings) -> None:
+    """Take that queue away, with what waits in it; none there is as good."""
+    name = f"{settings.stack}-{AMQP}"
+    with aws_errors():
+        await cloudformation.delete_stack(StackName=name)
+    await _settled(cloudformation, name, frozenset({"", "DELETE_COMPLETE"}))
+
+
+def _parameters(settings: Settings) -> dict[str, str]:
+    return {"Prefix": settings.stack, "Visibility": str(settings.visibility_seconds)}
+
+
+async def _apply(cloudformation: "CloudFormationClient", name: str, template: str, parameters: dict[str, str]) -> None:
     call: dict[str, Any] = {
         "StackName": name,
-        "TemplateBody": files("localstack").joinpath("stack.yaml").read_text(encoding="utf-8"),
-        "Parameters": [
-            {"ParameterKey": "Prefix", "ParameterValue": name},
-            {"ParameterKey": "Visibility", "ParameterValue": str(settings.visibility_seconds)},
-        ],
+        "TemplateBody": files("localstack").joinpath(template).read_text(encoding="utf-8"),
+        "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
     }
     with aws_errors():
         status, _ = await _status(cloudformation, name)
@@ -69,7 +90,7 @@ async def _status(cloudformation: "CloudFormationClient", name: str) -> tuple[st
     return (stacks[0]["StackStatus"], stacks[0].get("StackStatusReason", "")) if stacks else ("", "")
 
 
-async def _settled(cloudformation: "CloudFormationClient", name: str) -> str:
+async def _settled(cloudformation: "CloudFormationClient", name: str, good: frozenset[str] = _GOOD) -> str:
     """Wait for a final status. CloudFormation tells nobody: asking is the only way."""
     async with asyncio.timeout(WAIT_SECONDS):
         pause = 0.05
@@ -80,18 +101,22 @@ async def _settled(cloudformation: "CloudFormationClient", name: str) -> str:
                 break
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, 5)
-    if status not in _GOOD:
+    if status not in good:
         raise StackBroken(f"the stack {name} is {status or 'gone'}: {reason}")
     return status
 
 
-async def stack_facts(aws: Aws, settings: Settings) -> Facts:
-    """The topic from the stack's outputs, the queues by their names."""
+async def stack_facts(aws: Aws, settings: Settings, *, amqp: bool = False) -> Facts:
+    """The topic from the stack's outputs, the queues by their names. `amqp`: its queue is made or brought up to date, too."""
     cloudformation, sqs = await aws.cloudformation(), await aws.sqs()
     with aws_errors():
         stack = (await cloudformation.describe_stacks(StackName=settings.stack))["Stacks"][0]
         outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
-        queues = {}
-        for name in (*QUEUES, *(f"{each}-dead" for each in QUEUES)):
+    wanted = (*QUEUES, AMQP) if amqp else QUEUES
+    if amqp:
+        await apply_amqp(cloudformation, settings, outputs["TopicArn"])
+    queues = {}
+    with aws_errors():
+        for name in (*wanted, *(f"{each}-dead" for each in wanted)):
             queues[name] = (await sqs.get_queue_url(QueueName=f"{settings.stack}-{name}.fifo"))["QueueUrl"]
     return Facts(outputs["TopicArn"], queues)

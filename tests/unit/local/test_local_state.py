@@ -8,7 +8,8 @@ from headrace.errors import WrongUse
 from headrace.local import state
 from headrace.local.clean import clean
 from headrace.local.environment import addresses, credentials, merged, of_process
-from headrace.local.stack import redacted
+from headrace.local.roles import ROLES, own_roles
+from headrace.local.stack import amqp_probe, redacted
 from headrace.local.state import Part, Stack
 
 PART = Part("gateway", "gateway", 42, "http://127.0.0.1:8080", "http://127.0.0.1:8080/readyz", 3)
@@ -111,3 +112,21 @@ def test_a_password_is_not_shown() -> None:
     assert redacted("postgresql://me:secret@db:5432/x") == "postgresql://me@db:5432/x"
     assert redacted("redis://:secret@r:6379/0") == "redis://@r:6379/0"
     assert redacted("redis://r:6379/0") == "redis://r:6379/0"
+
+
+@pytest.mark.parametrize(
+    ("url", "probe"),
+    [
+        ("amqp://user:secret@rabbit.example/vhost", "tcp://rabbit.example:5672"),
+        ("amqps://user:secret@rabbit.example/", "tcp://rabbit.example:5671"),
+        ("amqp://[::1]:5673/%2F", "tcp://[::1]:5673"),
+    ],
+)
+def test_a_broker_is_asked_where_it_listens_without_a_password(url: str, probe: str) -> None:
+    assert amqp_probe(url) == probe
+
+
+def test_there_is_a_projector_for_rabbitmq_only_where_there_is_one() -> None:
+    assert [spec.name for spec in own_roles({})] == list(ROLES[:-1])
+    assert [spec.name for spec in own_roles({"HEADRACE_AMQP_URL": ""})] == list(ROLES[:-1])
+    assert [spec.name for spec in own_roles({"HEADRACE_AMQP_URL": "amqp://127.0.0.1/"})] == list(ROLES)

@@ -13,7 +13,7 @@ from events.parcel import Stub
 from readmodel.comments.projection import PROJECTION
 from readmodel.comments.tables import COMMENTS, PICTURES
 from readmodel.folding import CannotProject, fold, summed
-from readmodel.planning import Arrived, Unit, filled, merged, plan, units_of
+from readmodel.planning import Arrived, Unit, filled, merged, parts, plan, units_of
 from readmodel.projection import Changes, Delta, Happened, Projection, Row, nothing_projected
 from readmodel.verdicts import START, Verdict
 from runtime.errors import ConfigurationError
@@ -42,6 +42,26 @@ def test_what_follows_is_applied_up_to_the_hole() -> None:
     judged = plan(unit(0, 1, 3), START, parked=False)
     assert ([each.commit.first for each in judged.apply], judged.missing, judged.fault) == ([1, 2], True, None)
     assert judged.reached.version == 2
+
+
+def test_parts_hold_so_many_events_and_never_two_pieces_of_one_stream() -> None:
+    long = history(S, updates=9, each=2)
+    units = units_of(
+        [*long, *history(comment(2), updates=1), *history(comment(3))], [Stub(comment(4), Version(1), Version(9))], lambda _: [PROJECTION]
+    )
+    found = list(parts(units, 5))
+    assert [[(each.stream, [a.commit.first for a in each.commits], each.until) for each in part] for part in found] == [
+        [(S, [1, 3], 4)],
+        [(S, [5, 7], 8)],
+        [(S, [9], 10), (comment(2), [1, 2], 2), (comment(3), [1], 1), (comment(4), [], 9)],
+    ]
+    assert [[each.stream for each in part] for part in parts(units[1:], 1)] == [[comment(2)], [comment(2)], [comment(3), comment(4)]]
+    assert list(parts([], 5)) == []
+
+
+def test_a_commit_of_more_than_a_part_is_a_part_alone() -> None:
+    units = units_of([*history(S, updates=5, each=3), *history(comment(2))], [], lambda _: [PROJECTION])
+    assert [[(each.stream, len(each.commits)) for each in part] for part in parts(units, 2)] == [[(S, 1)], [(S, 1)], [(comment(2), 1)]]
 
 
 def test_a_filled_unit_has_no_hole_or_is_parked() -> None:
