@@ -15,8 +15,8 @@ from typing import Final
 import aiohttp
 from msgspec import Struct
 
-from headrace.costs.usage import Usage, usage_of
-from headrace.local.roles import ROLES
+from headrace.costs.usage import SUBSCRIPTIONS, Usage, usage_of
+from headrace.local.roles import AMQP, ROLES
 from headrace.local.state import Part
 
 _COUNTER: Final = re.compile(r"^(headrace_\w+_total(?:\{[^\n]*\})?) ([0-9.e+]+)$", re.M)
@@ -100,8 +100,9 @@ def spent(before: Reading, after: Reading) -> Spent:
     """Between two looks; see above for roles that restarted. A role silent in the first look counts as nothing spent in between."""
     lives = {(each.pid, each.started): each for each in before.processes}
     counters = _counters(lives, after.processes)
-    by_role = {role: usage_of(counts) for role, counts in counters.items()}
-    usage = usage_of(_total(counters))
+    subscriptions = SUBSCRIPTIONS + (AMQP in counters)
+    by_role = {role: usage_of(counts, subscriptions) for role, counts in counters.items()}
+    usage = usage_of(_total(counters), subscriptions)
     return Spent(
         requests=usage.requests,
         requests_by_role={role: used.requests for role, used in by_role.items()},

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 SUBSCRIPTIONS: Final = 2
-"""Queues that the topic delivers to: `rds` and `cache`."""
+"""Queues that the topic delivers to: `rds` and `cache`; one more with the projector `amqp`."""
 COMMITS_TABLE: Final = "-events"
 """The end of the event store's name: what is written there are commits, the rest is leases."""
 _OUTCOMES: Final = ("applied", "rejected", "failed")
@@ -60,7 +60,7 @@ class Usage(Struct, frozen=True):
         return self.commit_units_as_run + self.other_write_units
 
 
-def usage_of(counters: Mapping[str, float]) -> Usage:
+def usage_of(counters: Mapping[str, float], subscriptions: int = SUBSCRIPTIONS) -> Usage:
     """`counters`: name and labels as in `/metrics` -> count. What is missing was not used."""
     requests = _by_call(counters, "headrace_aws_requests_total")
     messages, sent = _sum(counters, "headrace_aws_sns_messages_total"), _sum(counters, "headrace_aws_sns_bytes_total")
@@ -72,8 +72,8 @@ def usage_of(counters: Mapping[str, float]) -> Usage:
         empty_receives=round(_sum(counters, "headrace_aws_empty_receives_total")),
         sns_messages=round(messages),
         sns_bytes=round(sent),
-        sns_deliveries=round(messages) * SUBSCRIPTIONS,
-        sns_delivered_bytes=round(sent) * SUBSCRIPTIONS,
+        sns_deliveries=round(messages) * subscriptions,
+        sns_delivered_bytes=round(sent) * subscriptions,
         stream_reads=sum(count for call, count in requests.items() if call.endswith(".GetRecords")),
         empty_stream_reads=round(_sum(counters, "headrace_aws_empty_stream_reads_total")),
         commit_units=commits,

@@ -44,3 +44,13 @@ def test_a_process_that_did_not_answer_is_named_and_nothing_is_made_up() -> None
     assert spent(before, after).requests == {}
     assert spent(after, before).requests == {}
     assert (before.silent, after.silent) == (("relay",), ())
+
+
+def test_the_topic_delivers_once_more_where_there_is_a_projector_for_rabbitmq() -> None:
+    sent = {"headrace_aws_sns_messages_total": 10.0, "headrace_aws_sns_bytes_total": 1000.0}
+    relay, amqp = process("relay", 1, 0, 0, sent), process("projector-amqp", 2, 0, 0, {RECEIVES: 1.0})
+    assert spent(Reading(()), Reading((relay,))).usage.sns_deliveries == 20
+    with_amqp = spent(Reading(()), Reading((relay, amqp)))
+    assert (with_amqp.usage.sns_deliveries, with_amqp.usage.sns_delivered_bytes) == (30, 3000)
+    assert with_amqp.usage_by_role["relay"].sns_deliveries == 30
+    assert with_amqp.cpu_ms == {"relay": 0, "projector-amqp": 0}
