@@ -146,7 +146,8 @@ def filled(unit: Unit, stored: Sequence[Commit]) -> Unit:
 
 
 def parts(units: Iterable[Unit], most: int) -> Iterator[list[Unit]]:
-    """The units in order, at most `most` events a part; a unit of more is cut between commits, its pieces in parts of their own."""
+    """The units in order, at most `most` events a part, or one for each 4 KiB of them; a unit of more is cut between commits, its pieces
+    in parts of their own."""
     part: list[Unit] = []
     events = 0
     for unit in units:
@@ -163,7 +164,7 @@ def parts(units: Iterable[Unit], most: int) -> Iterator[list[Unit]]:
 def _pieces(unit: Unit, most: int) -> Iterator[tuple[Unit, int]]:
     start, events = 0, 0
     for place, arrived in enumerate(unit.commits):
-        size = arrived.commit.last - arrived.commit.first + 1
+        size = max(arrived.commit.last - arrived.commit.first + 1, memoryview(arrived.commit.events).nbytes // 4096)
         if place > start and events + size > most:
             earlier = unit.commits[start:place]
             until = Version(max(each.commit.last for each in earlier))

@@ -67,19 +67,20 @@ class Exchange:
             raise AmqpAway("not connected")
         returned: Counter[str] = Counter()
         faults: list[str] = []
+        confirmed = False
         try:
             async with asyncio.timeout(self._seconds), asyncio.TaskGroup() as sending:
                 for each in messages:  # tasks begin in this order, and the channel's lock is a queue
                     sending.create_task(_send(exchange, each, returned))
+            confirmed = True
         except* AmqpAway as several:
             faults = [str(each) for each in several.exceptions]
         except* TimeoutError:
             faults = [f"not confirmed within {self._seconds:g} s"]
-        except* BaseException:
-            self._lose(exchange)
-            raise
+        finally:
+            if not confirmed:  # cancelled, too: what is still under way must not be taken for what is sent next
+                self._lose(exchange)
         if faults:
-            self._lose(exchange)
             raise AmqpAway(faults[0])
         return returned
 

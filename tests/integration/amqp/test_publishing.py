@@ -3,6 +3,7 @@
 import asyncio
 import random
 
+import msgspec
 import pytest
 from sqlalchemy import text
 
@@ -17,9 +18,11 @@ from readmodel.projecting import Projecting
 from readmodel.verdicts import Verdict
 from runtime.amqp import AmqpAway
 from runtime.metrics import REGISTRY as METRICS
+from runtime.times import Micros
 from tests.support.amqp_receiver import receiving
 from tests.unit.readmodel.commits import REGISTRY, broken, comment, commit, history, stored
 from workers.amqp.exchange import Exchange, open_exchange
+from workers.amqp.messages import EventMessage
 from workers.amqp.publishing import MOST_EVENTS, publishing
 
 
@@ -146,6 +149,20 @@ async def test_nothing_moves_when_confirms_are_late(database: Database, store: M
         with pytest.raises(AmqpAway, match="not confirmed within 0 s"):
             await publishing(database, REGISTRY, store, exchange).project(history(comment(1)))
     assert await positions(database) == {}
+
+
+async def test_a_cancelled_batch_is_cancelled_and_its_channel_not_used_again(exchange: Exchange, amqp_url: str) -> None:
+    message = EventMessage("comment.created", "comment-1@1", b"{}", Micros(0), "c")
+    async with receiving(amqp_url, "last") as receiver:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await exchange.publish([message] * 50)
+        with pytest.raises(AmqpAway, match="not connected"):
+            await exchange.publish([message])
+        await exchange.ready()
+        assert not await exchange.publish([msgspec.structs.replace(message, routing_key="last", id="comment-1@2")])
+        await receiver.until(1)
+        assert receiver.ids == ["comment-1@2"]
 
 
 async def test_projectors_side_by_side_send_each_event_once_and_in_order(

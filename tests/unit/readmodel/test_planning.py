@@ -64,6 +64,13 @@ def test_a_commit_of_more_than_a_part_is_a_part_alone() -> None:
     assert [[(each.stream, len(each.commits)) for each in part] for part in parts(units, 2)] == [[(S, 1)], [(S, 1)], [(comment(2), 1)]]
 
 
+def test_large_events_count_by_their_bytes() -> None:
+    units = units_of(
+        chain(S, [CommentCreated("p", "ann", "a"), *(CommentUpdated("x" * 9_000) for _ in range(4))]), [], lambda _: [PROJECTION]
+    )
+    assert [len(each.commits) for part in parts(units, 5) for each in part] == [3, 2]
+
+
 def test_a_filled_unit_has_no_hole_or_is_parked() -> None:
     whole = filled(unit(3), history(S, updates=9))
     judged = plan(whole, START, parked=False)
