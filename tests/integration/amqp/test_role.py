@@ -23,7 +23,7 @@ from headrace.provision import provision
 from readmodel.control import PUBLISHED
 from readmodel.database import AUDITING, open_database
 from readmodel.writing import of_streams
-from runtime.amqp import open_amqp
+from runtime.amqp import AmqpAway, open_amqp
 from runtime.aws import open_aws
 from runtime.errors import ConfigurationError
 from runtime.settings import Settings
@@ -154,6 +154,19 @@ async def test_a_broker_killed_in_the_middle_loses_nothing(outlet: Outlet, tmp_p
         assert firsts([int(each.rpartition("@")[2]) for each in got if each.startswith(f"{stream}@")]) == [1, 2], stream
 
 
+async def test_without_a_broker_it_is_not_ready_keeps_what_it_has_and_ends_when_told(outlet: Outlet, amqp_url: str) -> None:
+    commits = await outlet.stored(*history(comment("waiting"), updates=1))
+    await outlet.send("1", *commits)
+    began = asyncio.get_running_loop().time()
+    async with outlet.running(replace(outlet.settings, amqp_url="amqp://127.0.0.1:1/")) as ready:
+        await _until(lambda: _unready(ready))
+    assert asyncio.get_running_loop().time() - began < SECONDS
+    assert (await outlet.position(comment("waiting")), await outlet.waiting()) == (0, 1)
+    async with receiving(amqp_url) as receiver, outlet.running():
+        await receiver.until(2)
+        assert receiver.of_stream(comment("waiting")) == [1, 2]
+
+
 async def test_without_its_queue_it_does_not_start(settings: Settings, amqp_url: str) -> None:
     told = replace(settings, amqp_url=amqp_url)
     with pytest.raises(ConfigurationError, match="HEADRACE_AMQP_URL: the stack has no queue for it"):
@@ -177,6 +190,15 @@ async def _kept(url: str) -> list[str]:
         while (message := await queue.get(fail=False, no_ack=True)) is not None:
             got.append(str(message.message_id))
     return got
+
+
+async def _unready(ready: Silent) -> bool:
+    """Whether the role has not yet found out that its broker is away."""
+    if not hasattr(ready, "checks"):
+        return True
+    with pytest.raises(AmqpAway):
+        await ready.checks["rabbitmq"]()
+    return False
 
 
 async def _until(left: Any) -> None:
