@@ -55,7 +55,7 @@ class CommandRoutes:
 
     async def send(self, prepared: Prepared, wait: float) -> Answer:
         """A command that some route prepared."""
-        return await self._poster.post(prepared, wait, self._created_below(prepared))
+        return await self._poster.post(prepared, wait, self._created_below(prepared) if wait else None)
 
     def _created_below(self, prepared: Prepared) -> str | None:
         if not self._preparer.creates(prepared.command.name):

@@ -25,7 +25,7 @@ from gateway.memory import Memory
 from gateway.outcomes import Notices, Outcomes
 from gateway.posting import Poster
 from gateway.preparing import Preparer
-from gateway.routing import Route
+from gateway.routing import Route, prompt
 from gateway.sender import Sender
 from readmodel.heads import Heads
 from runtime.health import Check
@@ -116,10 +116,10 @@ def routes(ports: Ports, poster: Poster, preparer: Preparer, batch: BatchRoute, 
     health = HealthRoutes(checks)
     described = DescriptionRoutes(ports.registry)
     return [
-        Route("POST", "/pictures/{picture_id}/comments", comments.create),
-        Route("PATCH", "/comments/{comment_id}", comments.update),
-        Route("DELETE", "/comments/{comment_id}", comments.delete),
-        Route("POST", "/commands", commands.post),
+        prompt("POST", "/pictures/{picture_id}/comments", comments.create),
+        prompt("PATCH", "/comments/{comment_id}", comments.update),
+        prompt("DELETE", "/comments/{comment_id}", comments.delete),
+        prompt("POST", "/commands", commands.post),
         Route("POST", "/commands/batch", batch.post),
         Route("GET", "/commands/{command_id}", status.get),
         Route("GET", "/pictures/{picture_id}/comments", queries.comments),

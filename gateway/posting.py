@@ -29,7 +29,7 @@ class Poster:
         self._claims = claims
 
     async def post(self, prepared: Prepared, wait: float, created_below: str | None) -> Answer:
-        """The whole answer. `created_below`: path of what the command creates, None when it creates nothing."""
+        """The whole answer. `created_below`: path of what the command creates, None when it creates nothing; of use only with `wait`."""
         if not wait:
             await self.accept(prepared)
             return receipts.pending(prepared.command)

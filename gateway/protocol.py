@@ -11,7 +11,11 @@ from typing import Any, Final, NamedTuple
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from gateway.answers import Answer
+from gateway.app import App
 from gateway.problems import CONTENT_TYPE, Problem, later, phrase
+from gateway.prompt import UNUSUAL, PromptCycle
+from gateway.routing import Found
 from runtime.metrics import HTTP
 
 MAX_CONNECTIONS: Final = 4096
@@ -23,6 +27,9 @@ LINGER_BYTES: Final = 4 * 1024 * 1024
 WRITE_SECONDS: Final = 30.0
 """For a caller to take what was written for it; one that sends its whole body first may take as long as the body may."""
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[^ ]*) HTTP/1\.[01]\r?\n")
+
+_PLAIN_PATH: Final = re.compile(rb"/[!-\"$->@-~]*")
+"""Neither query nor fragment, and nothing to decode but percents."""
 
 
 class Bounds(NamedTuple):
@@ -49,6 +56,11 @@ class GatewayProtocol(HttpToolsProtocol):
         self._in_headers = True
         self._in_body = False
         self._swallowed = 0
+        self._route: Found | None = None
+        """Of a request that can be answered at once if all of it is there when this turn's bytes are parsed."""
+        self._body = b""
+        self._ready: PromptCycle | None = None
+        """It was all there."""
         self._timer: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
@@ -84,6 +96,15 @@ class GatewayProtocol(HttpToolsProtocol):
         else:
             if self._in_headers:
                 self._count_headers(len(data))
+        self._start()
+
+    def _start(self) -> None:
+        """What these bytes brought of a request that might be answered at once."""
+        if self._ready is not None:
+            ready, self._ready = self._ready, None
+            ready.advance()
+        elif self._route is not None:
+            self._take_its_time()
 
     def _count_headers(self, size: int) -> None:
         self._header_bytes += size
@@ -101,12 +122,51 @@ class GatewayProtocol(HttpToolsProtocol):
         self._in_headers, self._in_body, self._begun = False, True, False
         self._swallowed = 0
         self._disarm()
+        self._route = self._prompt_route()
+        if self._route is None:
+            super().on_headers_complete()
+
+    def _prompt_route(self) -> Found | None:
+        """Only when nothing else is under way on this connection, and nothing unusual was asked for."""
+        cycle: RequestResponseCycle | None = self.cycle
+        under_way = cycle is not None and not cycle.response_complete
+        if under_way or self.flow.write_paused or not UNUSUAL.isdisjoint(dict(self.headers)) or not _PLAIN_PATH.fullmatch(self.url):
+            return None
+        return self._app.prompt(self.parser.get_method().decode("ascii"), self.url)
+
+    def _take_its_time(self) -> None:
+        """More of the body is still to come: an ordinary request after all."""
+        self._route, body, self._body = None, self._body, b""
         super().on_headers_complete()
+        if body:
+            super().on_body(body)
+
+    def on_body(self, body: bytes) -> None:
+        if self._route is None:
+            super().on_body(body)
+        else:
+            self._body += body
 
     def on_message_complete(self) -> None:
         self._in_body = False
         self._disarm()
-        super().on_message_complete()
+        if self._route is None:
+            super().on_message_complete()
+            return
+        answer = self._app.at_once(self._route, self.scope, self._body)  # type: ignore[arg-type]
+        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
+        self._ready = PromptCycle(answer, self._write, keep_alive=keep_alive)
+        self.cycle, self._route, self._body = self._ready, None, b""  # type: ignore[assignment]
+
+    def _write(self, cycle: PromptCycle, answer: Answer) -> None:
+        """A prompt answer, unless its caller is gone."""
+        cycle.response_started = cycle.response_complete = True
+        if cycle.disconnected or self.transport.is_closing():
+            return
+        self.transport.write(cycle.head_and_body(answer))
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -142,13 +202,17 @@ class GatewayProtocol(HttpToolsProtocol):
         else:
             self.transport.close()
 
+    @property
+    def _app(self) -> App:
+        return self.config.app  # type: ignore[return-value]
+
     def _unknown_method(self, data: bytes) -> None:
         """The parser knows a fixed list of methods; any other token is a method that is not allowed here."""
         line = _REQUEST_LINE.match(data)
         if line is None or line[1].upper() in (b"GET", b"POST"):
             self.send_400_response("the request is not HTTP")
             return
-        allow = self.config.app.allow(line[2].partition(b"?")[0])  # type: ignore[union-attr]
+        allow = self._app.allow(line[2].partition(b"?")[0])
         self._refuse(Problem("method_not_allowed", headers=((b"allow", allow),)) if allow else Problem("not_found"))
 
     def send_400_response(self, msg: str) -> None:
@@ -161,7 +225,7 @@ class GatewayProtocol(HttpToolsProtocol):
             return
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
-            HTTP.labels("", problem.status).inc()
+            HTTP.counts["", str(problem.status)] += 1
             self.transport.write(_raw(problem))
         if cycle is not None:
             cycle.disconnected = True  # whoever still works on it must not write any more

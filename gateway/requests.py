@@ -47,7 +47,7 @@ class Disconnected(Exception):  # noqa: N818
 class Request:
     """`headers` are by lower-case name, the last of a repeated one; those that may stand only once do."""
 
-    __slots__ = ("_read_seconds", "_receive", "headers", "parts", "raw_headers", "scope")
+    __slots__ = ("_read_seconds", "_receive", "_whole", "headers", "parts", "raw_headers", "scope")
 
     def __init__(
         self,
@@ -55,9 +55,10 @@ class Request:
         receive: Receive,
         parts: tuple[str, ...],
         read_seconds: float = READ_SECONDS,
+        whole: bytes | None = None,
     ) -> None:
-        self.scope, self._receive, self.parts, self._read_seconds = scope, receive, parts, read_seconds
-        """`parts` are the variable parts of the path, percent-decoded."""
+        self.scope, self._receive, self.parts, self._read_seconds, self._whole = scope, receive, parts, read_seconds, whole
+        """`parts` are the variable parts of the path, percent-decoded; `whole` is the body when all of it is there."""
         self.raw_headers: list[tuple[bytes, bytes]] = scope["headers"]
         self.headers: dict[bytes, bytes] = dict(self.raw_headers)
         if len(self.raw_headers) > MAX_HEADERS or sum(map(_size, self.raw_headers)) > MAX_HEADER_BYTES:
@@ -105,6 +106,8 @@ class Request:
     async def body(self, content_types: tuple[bytes, ...] = (b"application/json",), limit: int = MAX_BODY) -> bytes:
         """The whole body. Problems: 415, 413 (at once when announced), 408."""
         self._check(content_types, limit)
+        if self._whole is not None:
+            return self._whole  # as long as it was announced to be
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:

@@ -8,6 +8,7 @@ from gateway.answers import Answer, Stream
 from gateway.requests import Request
 
 Handler = Callable[[Request], Awaitable[Answer | Stream]]
+PromptHandler = Callable[[Request], Awaitable[Answer]]
 
 
 class Route(NamedTuple):
@@ -16,24 +17,48 @@ class Route(NamedTuple):
     method: str
     path: str
     handler: Handler
+    prompt: PromptHandler | None = None
+    """The handler again when, unless its caller would wait, it awaits nothing but futures once the body is there: it needs no task."""
+
+
+def prompt(method: str, path: str, handler: PromptHandler) -> Route:
+    """A route that needs no task of its own."""
+    return Route(method, path, handler, handler)
+
+
+class Served(NamedTuple):
+    """One method of a path."""
+
+    handler: Handler
+    named: tuple[str, ...]
+    """Parts of the path that vary for it though they are named here."""
+    prompt: PromptHandler | None
+
+
+class Found(NamedTuple):
+    """The route of one request that needs no task."""
+
+    path: str
+    handler: PromptHandler
+    parts: tuple[str, ...]
 
 
 class Place:
     """One path with its methods."""
 
-    __slots__ = ("allow", "handlers", "path")
+    __slots__ = ("allow", "path", "served")
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self.handlers: dict[str, tuple[Handler, tuple[str, ...]]] = {}
-        """By method: the handler, and parts of the path that vary for it though they are named here."""
+        self.served: dict[str, Served] = {}
+        """By method."""
         self.allow = b""
 
-    def add(self, method: str, handler: Handler, named: tuple[str, ...] = ()) -> None:
+    def add(self, method: str, served: Served) -> None:
         """GET answers HEAD too."""
         for each in (method, "HEAD") if method == "GET" else (method,):
-            self.handlers.setdefault(each, (handler, named))
-        self.allow = ", ".join(sorted(self.handlers)).encode()
+            self.served.setdefault(each, served)
+        self.allow = ", ".join(sorted(self.served)).encode()
 
 
 class _Node:
@@ -55,7 +80,7 @@ class Table:
             for part in route.path.split("/")[1:]:
                 node = _child(node, part)
             node.place = node.place or Place(route.path)
-            node.place.add(route.method, route.handler)
+            node.place.add(route.method, Served(route.handler, (), route.prompt))
         _share(self._root)
 
     def find(self, raw_path: bytes) -> tuple[Place | None, tuple[str, ...]]:
@@ -83,8 +108,8 @@ def _share(node: _Node) -> None:
     """A last part that is named takes the other methods of what it would have been had it varied: an id may be `batch`."""
     for part, child in node.named.items():
         if child.place and node.varying and node.varying.place:
-            for method, (handler, _) in node.varying.place.handlers.items():
-                child.place.add(method, handler, (part,))
+            for method, served in node.varying.place.served.items():
+                child.place.add(method, served._replace(named=(part,)))
     for child in [*node.named.values(), *([node.varying] if node.varying else [])]:
         _share(child)
 

@@ -51,7 +51,7 @@ COMMITS: Final = Counter("headrace_commits", "Commits by what a hop did with the
 DISCARDS: Final = Counter(
     "headrace_discards", "What was set aside as unusable; every one is also stored", ["hop", "reason"], registry=REGISTRY
 )
-HTTP: Final = Counter("headrace_http_requests", "HTTP answers", ["route", "status"], registry=REGISTRY)
+HTTP: Final = Tally("headrace_http_requests", "HTTP answers", "route", "status")
 STATE_CACHE: Final = Counter("headrace_state_cache", "Look-ups of a stream's state", ["result"], registry=REGISTRY)
 STATE_CACHE_BYTES: Final = Gauge("headrace_state_cache_bytes", "Bytes that the cached states hold, about", registry=REGISTRY)
 STATE_CACHE_STREAMS: Final = Gauge("headrace_state_cache_streams", "Streams whose state is cached", registry=REGISTRY)
