@@ -7,6 +7,7 @@ only once a second.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from importlib.resources import files
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from redis.exceptions import RedisError
@@ -53,9 +54,10 @@ class RedisMemory:
     async def mark(self, accepted: Sequence[Prepared]) -> None:
         """Leave a mark for each accepted command."""
         keys = [command_key(self._stack, each.command.stream, each.command.id) for each in accepted]
-        arguments: list[str | bytes | int] = [REMEMBERED_SECONDS]
-        for each in accepted:
-            arguments += (each.command.actor, PERHAPS_KNOWN if each.key_given else PENDING)
+        marks = [(each.command.actor, PERHAPS_KNOWN if each.key_given else PENDING) for each in accepted]
+        if len(set(marks)) == 1:
+            del marks[1:]
+        arguments = [REMEMBERED_SECONDS, *chain.from_iterable(marks)]
         await self._ask(lambda: self._marks(keys=keys, args=arguments))
 
     async def known(self, stream: str, command_id: str) -> Known | None:

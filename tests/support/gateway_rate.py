@@ -89,6 +89,7 @@ def _process(core: int, *argv: str) -> Iterator["subprocess.Popen[str]"]:
             yield process
         finally:
             process.terminate()
+            process.communicate()  # it may still have something to say
 
 
 async def _listening(port: int) -> None:
@@ -128,9 +129,10 @@ def _line(name: str, figures: Figures) -> str:
 
 
 def _beside(each: list[Figures], bare: list[Figures]) -> str:
-    """Rates as parts of the bare app's in the same round."""
+    """Rates as parts of the bare app's in the same round, and the CPU of one: the steadier figure where others use the core too."""
     parts = [mine.rate / yours.rate for mine, yours in zip(each, bare, strict=True)]
-    return f" {median(parts):.3f} of the bare app ({' '.join(f'{part:.2f}' for part in parts)})"
+    spent = median(yours.cpu / mine.cpu for mine, yours in zip(each, bare, strict=True))
+    return f" {median(parts):.3f} of the bare app's rate ({' '.join(f'{part:.2f}' for part in parts)}), {spent:.3f} by CPU"
 
 
 async def _servers(opened: ExitStack) -> tuple[Server, Server]:

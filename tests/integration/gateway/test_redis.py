@@ -86,6 +86,16 @@ async def test_an_id_goes_back_to_the_command_it_belongs_to(memory: RedisMemory,
     ]
 
 
+@pytest.mark.parametrize("actors", [("ann", "ann", "ann"), ("ann", "bob", "ann")])
+@pytest.mark.parametrize("key_given", [False, True])
+async def test_marks_of_one_caller_and_of_several(memory: RedisMemory, actors: tuple[str, ...], key_given: bool) -> None:
+    await memory.mark([accepted(command(f"a{place}", actor=actor), key_given=key_given) for place, actor in enumerate(actors)])
+    for place, actor in enumerate(actors):
+        known = await memory.known("comment-1", f"a{place}")
+        assert known is not None
+        assert (known.by_actor, known.repeats) == ({actor: None}, {actor} if key_given else set())
+
+
 async def test_a_mark_never_hides_an_outcome(memory: RedisMemory, redis: Redis, stack: str) -> None:
     key = command_key(stack, "comment-1", "a")
     await redis.hset(key, "ann", msgspec.json.encode(KEPT))
