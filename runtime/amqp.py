@@ -29,13 +29,19 @@ class AmqpAway(Retryable):
 @contextmanager
 def amqp_errors() -> Iterator[None]:
     """Vendor errors out, AmqpAway in. What the broker said stays out of messages: it may name users."""
+    before = _cancellations()
     try:
         yield
     except (AMQPError, ChannelInvalidStateError, OSError, TimeoutError) as wrong:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():  # while it connects, the library makes errors of cancellations
+        if _cancellations() > before:  # while it connects, the library makes errors of cancellations
             raise asyncio.CancelledError from wrong
         raise AmqpAway(type(wrong).__name__) from wrong
+
+
+def _cancellations() -> int:
+    """Asked of this task so far. Compared, never taken as it is: a task group of Python 3.11 may leave one behind that it made itself."""
+    task = asyncio.current_task()
+    return task.cancelling() if task is not None else 0
 
 
 @asynccontextmanager
