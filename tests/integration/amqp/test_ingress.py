@@ -214,3 +214,13 @@ async def test_exchanges_are_plain_so_that_others_may_declare_them_too(amqp_url:
     async with empty(amqp_url) as opened:
         exchange = await opened.declare_exchange(name, aio_pika.ExchangeType.TOPIC, durable=True)
         assert exchange.name == name
+
+
+async def test_what_the_documents_show_publishes_a_command(amqp_url: str) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "amqp.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(compile(text.partition("```python\n")[2].partition("```")[0], "docs/amqp.md", "exec"), names)
+    async with empty(amqp_url) as opened, world(broker=RabbitBroker(amqp_url)) as gateway:
+        await names["comment"](opened)
+        await until(lambda: taken(gateway) == ["order-42"])
+        assert gateway.queue.taken[0].stream == "comment-c42"
