@@ -7,7 +7,11 @@ import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
+import pytest
+
 from loadtest.bench.subjects import NAMES
+
+pytestmark = pytest.mark.slow
 
 AWS = os.environ.get("AWS", "ministack")
 SECONDS = 200 if AWS == "ministack" else 600

@@ -19,6 +19,8 @@ from headrace.local import state
 from headrace.local.ports import free_port
 from tests.acceptance.stack import Live, headrace, stack_up
 
+pytestmark = pytest.mark.slow
+
 COMMENTS = 3
 CALLERS = 2
 """Of each comment."""

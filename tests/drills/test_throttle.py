@@ -18,6 +18,8 @@ from tests.support.fault_proxy import THROTTLES, FaultProxy, fault_proxy
 from tests.support.lone_worker import command_worker
 from tests.support.said import create, update
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 120
 STREAMS, A_PARCEL, A_WAVE = 160, 4, 2
 MOST_TIMES = 4
