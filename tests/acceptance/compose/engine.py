@@ -14,11 +14,12 @@ _OURS: Final = ("COMPOSE_", "HEADRACE_", "AWS_")
 class Compose:
     """One project of docker-compose.yml. Every call waits for its end and fails with what the command said."""
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, **more: str) -> None:
+        """`more`: variables of the project, as its user would set them."""
         self.project = project
         self.image = f"{project}:test"
         caller = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        self._environment = {**caller, "HEADRACE_PORT": "0", "HEADRACE_IMAGE": self.image}
+        self._environment = {**caller, "HEADRACE_PORT": "0", "HEADRACE_IMAGE": self.image, **more}
 
     def up(self, *flags: str) -> None:
         """Start what is not running and wait until all of it is healthy."""
@@ -27,9 +28,13 @@ class Compose:
         except AssertionError as failed:
             raise AssertionError(f"{failed}\n{self('ps', '--all')}\n{self('logs', '--tail', '40')}") from failed
 
+    def address(self, service: str, port: str) -> str:
+        """HOST:PORT where a service's port is published."""
+        return self("port", service, port).strip()
+
     def url(self) -> str:
         """Where the gateway is published."""
-        return "http://" + self("port", "gateway", "8080").strip()
+        return "http://" + self.address("gateway", "8080")
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """Service -> what the engine knows of its container."""
