@@ -60,6 +60,13 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         }
         return msgspec.json.encode(members | self.extra)
 
+    def alone(self, correlation_id: str) -> bytes:
+        """The whole answer in HTTP, after which the connection closes: for what no application answers."""
+        body = self.body(correlation_id)
+        headers = [(b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body)), (b"connection", b"close"), *self.headers]
+        head = b"HTTP/1.1 %d %s\r\n" % (self.status, phrase(self.status).encode())
+        return head + b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n" + body
+
 
 def malformed(detail: str, **extra: Any) -> Problem:
     """The commonest of them."""

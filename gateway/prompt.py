@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.answers import Answer
 from gateway.requests import CLOSE
+from runtime.logs import get
 
 UNUSUAL: Final = frozenset({b"expect", b"prefer", b"transfer-encoding", b"upgrade"})
 """Headers of requests that take the ordinary way: they wait for an outcome, or come in another fashion."""
@@ -25,6 +26,11 @@ class _Nobody:
 
 
 _NOBODY: Final = _Nobody()
+_LOG: Final = get("http")
+
+
+def _nowhere(_: "PromptCycle", __: Answer | None) -> None:
+    """Where a cycle writes that is at its end."""
 
 
 class PromptCycle:
@@ -35,7 +41,7 @@ class PromptCycle:
     def __init__(
         self,
         answer: Coroutine["asyncio.Future[Any]", None, Answer],
-        write: Callable[["PromptCycle", Answer], None],
+        write: Callable[["PromptCycle", Answer | None], None],
         *,
         keep_alive: bool,
     ) -> None:
@@ -44,13 +50,26 @@ class PromptCycle:
         self.message_event = _NOBODY
 
     def advance(self, _: object = None) -> None:
-        """Run the handler until it waits again, or write its answer."""
+        """Run the handler until it waits again, or write its answer. Whatever it raises ends the connection and nothing else."""
         try:
-            waited = self._answer.send(None)
+            self._answer.send(None).add_done_callback(self.advance)
         except StopIteration as end:
-            self._write(self, end.value)
-        else:
-            waited.add_done_callback(self.advance)
+            self._finish(end.value)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as wrong:  # noqa: BLE001 - a cancelled future, too: nobody stands behind us to close the connection
+            _LOG.exception("answer failed", action="answer", error=type(wrong).__name__)
+            self._finish(None)
+
+    def _finish(self, answer: Answer | None) -> None:
+        """Once, and the connection is let go: a closed one is not left to the collector of cycles."""
+        write, self._write = self._write, _nowhere
+        write(self, answer)
+
+    def drop(self) -> None:
+        """The handler does not run: the request was answered otherwise."""
+        self._write = _nowhere
+        self._answer.close()
 
     def head_and_body(self, answer: Answer) -> bytes:
         """As uvicorn would write it, in one piece; an answer that says so itself ends the connection."""

@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from gateway.answers import Answer
 from gateway.app import App
-from gateway.problems import CONTENT_TYPE, Problem, later, phrase
+from gateway.problems import Problem, later
 from gateway.prompt import UNUSUAL, PromptCycle
 from gateway.routing import Found
 from runtime.metrics import HTTP
@@ -28,8 +28,8 @@ WRITE_SECONDS: Final = 30.0
 """For a caller to take what was written for it; one that sends its whole body first may take as long as the body may."""
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[^ ]*) HTTP/1\.[01]\r?\n")
 
-_PLAIN_PATH: Final = re.compile(rb"/[!-\"$->@-~]*")
-"""Neither query nor fragment, and nothing to decode but percents."""
+_PLAIN_PATH: Final = re.compile(rb"/[!-\"$->@-~]{0,2047}")
+"""Neither query nor fragment, and nothing to decode but percents; a very long one is the parser's to refuse."""
 
 
 class Bounds(NamedTuple):
@@ -102,7 +102,10 @@ class GatewayProtocol(HttpToolsProtocol):
         """What these bytes brought of a request that might be answered at once."""
         if self._ready is not None:
             ready, self._ready = self._ready, None
-            ready.advance()
+            if self.transport.is_closing():  # what came behind it was refused, and with that it was answered, too
+                ready.drop()
+            else:
+                ready.advance()
         elif self._route is not None:
             self._take_its_time()
 
@@ -158,19 +161,20 @@ class GatewayProtocol(HttpToolsProtocol):
         self._ready = PromptCycle(answer, self._write, keep_alive=keep_alive)
         self.cycle, self._route, self._body = self._ready, None, b""  # type: ignore[assignment]
 
-    def _write(self, cycle: PromptCycle, answer: Answer) -> None:
-        """A prompt answer, unless its caller is gone."""
+    def _write(self, cycle: PromptCycle, answer: Answer | None) -> None:
+        """A prompt answer, unless its caller is gone; None: there is none, and the connection ends."""
         cycle.response_started = cycle.response_complete = True
         if cycle.disconnected or self.transport.is_closing():
             return
-        self.transport.write(cycle.head_and_body(answer))
-        if not cycle.keep_alive:
+        if answer is not None:
+            self.transport.write(cycle.head_and_body(answer))
+        if answer is None or not cycle.keep_alive:
             self.transport.close()
         self.on_response_complete()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        if self._in_body and not self.transport.is_closing():
+        if self._in_body and self.cycle.response_complete and not self.transport.is_closing():  # its own body, not the next one's
             self._arm(LINGER_SECONDS, self.transport.close)
 
     def pause_writing(self) -> None:
@@ -226,7 +230,7 @@ class GatewayProtocol(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is None or cycle.response_complete or not cycle.response_started:
             HTTP.counts["", str(problem.status)] += 1
-            self.transport.write(_raw(problem))
+            self.transport.write(problem.alone(os.urandom(16).hex()))
         if cycle is not None:
             cycle.disconnected = True  # whoever still works on it must not write any more
             cycle.message_event.set()
@@ -240,10 +244,3 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _raw(problem: Problem) -> bytes:
-    body = problem.body(os.urandom(16).hex())
-    headers = [(b"content-type", CONTENT_TYPE), (b"content-length", b"%d" % len(body)), (b"connection", b"close"), *problem.headers]
-    head = b"HTTP/1.1 %d %s\r\n" % (problem.status, phrase(problem.status).encode())
-    return head + b"".join(b"%s: %s\r\n" % header for header in headers) + b"\r\n" + body

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gateway import parcelling
 from gateway.answers import Answer
-from gateway.command_queue import Sent
 from gateway.requests import Scope
 from gateway.routing import Found
 from gateway.server import serving
@@ -113,8 +111,14 @@ PROMPT = {
     "the connection's end": request(NEW, JSON + "connection: close\r\n"),
     "an old version": request(NEW, version="1.0"),
     "an old version that would stay": request(NEW, JSON + "connection: keep-alive\r\n", version="1.0"),
+    "a word after the end": request(NEW, JSON + "connection: close\r\n") + b"GARBAGE",
+}
+REFUSED = {  # for what is behind a request that might have been answered at once: 400 is all that its caller hears
     "something else behind it": request(NEW) + b"\0\r\n\r\n",
-    "a word too many": request(NEW, JSON + "connection: close\r\n") + b"GARBAGE",
+    "a byte too many": request(NEW) + b"X",
+    "a method that is none behind it": request(NEW) + b"GARBAGE /x HTTP/1.1\r\n\r\n",
+    "a bad header behind it": request(NEW) + b"GET / HTTP/1.1\r\nbad header\r\n\r\n",
+    "long headers behind it": request(NEW) + b"GET / HTTP/1.1\r\nx: " + b"y" * 66_000,
 }
 ORDINARY = {
     "a query": request(NEW + "?x=1", JSON + TRACE),
@@ -124,17 +128,27 @@ ORDINARY = {
     "another method": request("PUT /comments/c1", JSON + TRACE),
     "a read": request("GET /comments/c1", TRACE, ""),
     "nowhere": request("POST /comments", JSON + TRACE),
+    "a very long path": request(f"POST /pictures/{'p' * 2048}/comments", JSON + TRACE),
+    "a path longer than any": request(f"POST /pictures/{'p' * 65_600}/comments", JSON + TRACE),
 }
+ALL = PROMPT | REFUSED | ORDINARY
 
 
-@pytest.mark.parametrize("name", PROMPT | ORDINARY)
+@pytest.mark.parametrize("name", ALL)
 async def test_both_ways_give_the_same_answer(both: tuple[Served, Served], name: str) -> None:
-    prompt, ordinary = both
-    counts, text = (len(prompt.prompt), len(ordinary.prompt)), (PROMPT | ORDINARY)[name]
-    one, other = _CHOSEN.sub(b"#", await prompt.whole(text)), _CHOSEN.sub(b"#", await ordinary.whole(text))
+    (one, at_once, taken), (other, never, also_taken) = [await _came_of(each, ALL[name]) for each in both]
     assert one == other
     assert one.startswith(b"HTTP/1.1 ")
-    assert (len(prompt.prompt) - counts[0], len(ordinary.prompt) - counts[1]) == (int(name in PROMPT), 0)
+    assert taken == also_taken == int(one.startswith(b"HTTP/1.1 202 "))
+    assert (at_once, never) == (int(name in PROMPT), 0)
+
+
+async def _came_of(one: Served, text: bytes) -> tuple[bytes, int, int]:
+    """(the answer, how many were given without a task, how many commands were sent)."""
+    given, taken = len(one.prompt), len(one.world.queue.taken)
+    answer = _CHOSEN.sub(b"#", await one.whole(text))
+    await one.world.gateway.drained()
+    return answer, len(one.prompt) - given, len(one.world.queue.taken) - taken
 
 
 async def test_both_ways_send_the_same_commands(both: tuple[Served, Served]) -> None:
@@ -225,21 +239,3 @@ async def test_stopping_waits_for_an_answer_without_a_task() -> None:
     assert await reader.read() == b""
     writer.close()
     await writer.wait_closed()
-
-
-async def test_what_is_not_confirmed_is_a_503(one: Served) -> None:
-    one.world.queue.decide = lambda messages: [Sent.NEVER] * len(messages)
-    answer = await one.whole(request(NEW))
-    assert answer.startswith(b"HTTP/1.1 503 ")
-    assert b"retry-after: 1\r\n" in answer
-    assert b'"code":"unavailable"' in answer
-    assert one.prompt == [ROUTE]
-
-
-async def test_what_the_buffer_does_not_take_is_a_503(one: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parcelling, "MAX_WAITING", 0)
-    answer = await one.whole(request(NEW))
-    assert answer.startswith(b"HTTP/1.1 503 ")
-    assert b"retry-after: 1\r\n" in answer
-    assert b'"code":"buffer_full"' in answer
-    assert one.prompt == [ROUTE]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from gateway import protocol
 from gateway.answers import Answer
 from gateway.app import App
 from gateway.protocol import Bounds
@@ -97,6 +98,7 @@ async def impatient() -> AsyncIterator[Raw]:
         ("GET /healthz HTTP/1.1\r\nx: " + "y" * 33_000 + "\r\n\r\n", 431, "headers_too_large"),
         ("GET /healthz HTTP/1.1\r\nx: " + "y" * 70_000, 431, "headers_too_large"),
         ("GET /" + "y" * 70_000, 431, "headers_too_large"),
+        (POST.replace("/p/", f"/{'p' * 65_600}/") + "content-length: 12\r\n\r\n{", 400, "malformed"),
         (POST + "content-length: 262145\r\n\r\n", 413, "too_large"),
         (POST + "content-length: 99999999999999999999\r\n\r\n", 400, "malformed"),
         (POST + "content-length: 262145\r\nexpect: 100-continue\r\n\r\n", 413, "too_large"),
@@ -119,6 +121,17 @@ async def test_a_chunked_body_over_the_limit_is_answered_before_its_end(raw: Raw
 async def test_a_caller_that_sends_it_all_the_same_sees_the_answer(raw: Raw) -> None:
     status, _, _ = await raw.say(POST + "content-length: 2000000\r\n\r\n", b"x" * 2_000_000)
     assert status == 413
+
+
+async def test_a_body_that_nobody_reads_is_not_waited_for(raw: Raw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "LINGER_SECONDS", 0.01)
+    reader, writer = await raw.connect()
+    writer.write((POST + "content-length: 262145\r\n\r\nx").encode())
+    assert (await answer_from(reader))[0] == 413
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_a_body_that_is_shorter_than_announced_and_never_comes(raw: Raw) -> None:
