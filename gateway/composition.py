@@ -94,7 +94,7 @@ async def running(ports: Ports) -> AsyncIterator[Gateway]:
     app = App(routes(ports, poster, preparer, batch, checks))
     followers = [] if ports.facts is None else [Follower(ports.facts, sender, ports.told_partitions)]
     for each in followers:
-        await each.look()
+        await each.begin()
     async with asyncio.TaskGroup() as tasks:
         loops = [sender.run, claims.run, outcomes.run, *(each.run for each in followers)]
         if ingress is not None:

@@ -1,7 +1,8 @@
 """Follows the stack's number of partitions, which decides in which order commands of one stream wait for a worker.
 
 While the number is being changed nothing is taken: a command sent under the new number could overtake one that another gateway sent
-under the old. A gateway that cannot read the facts goes on as it last knew them. Reading costs 0.2 requests a second.
+under the old. A gateway that cannot read the facts goes on as it last knew them; one that begins knows nothing, and takes nothing until
+it has read them. Reading costs 0.2 requests a second.
 """
 
 import asyncio
@@ -19,12 +20,12 @@ from runtime.stack import Facts, Stack, agree
 
 INTERVAL_SECONDS: Final = 5.0
 HELD_INTERVAL_SECONDS: Final = 1.0
-"""While nothing is taken."""
+"""While nothing is taken, and after a reading that failed."""
 READ_SECONDS: Final = 3.0
 """For one reading, repetitions by the SDK included; later it says nothing of now."""
-STILL_SECONDS: Final = INTERVAL_SECONDS + 2 * READ_SECONDS + DEADLINE_SECONDS
-"""From the writing of a mark until no gateway that can read it sends any more: a reading that just missed it, the pause, the next
-reading, and what was taken until then."""
+STILL_SECONDS: Final = INTERVAL_SECONDS + HELD_INTERVAL_SECONDS + 3 * READ_SECONDS + DEADLINE_SECONDS
+"""From the writing of a mark until no gateway that can read it sends any more: a reading that just missed it, the pause, a reading
+that fails, a short pause, the next reading, and what was taken until then."""
 _LOG: Final = get("following")
 
 
@@ -39,13 +40,17 @@ class Follower:
     async def run(self) -> None:
         """For ever. Raises ConfigurationError when the stack no longer is what this process was told, or can understand."""
         while True:
-            await asyncio.sleep(HELD_INTERVAL_SECONDS if self._sender.held else INTERVAL_SECONDS)
-            await self.look()
+            await asyncio.sleep(HELD_INTERVAL_SECONDS if self._sender.held or self._away else INTERVAL_SECONDS)
+            stack = await self._read()
+            if stack is not None:
+                await self._follow(stack)
 
-    async def look(self) -> None:
-        """Once; before the first command is taken, too. Raises as `run` does."""
+    async def begin(self) -> None:
+        """Once, before the first command is taken: without knowing the facts none is. Raises as `run` does."""
         stack = await self._read()
-        if stack is not None:
+        if stack is None:
+            self._sender.hold()
+        else:
             await self._follow(stack)
 
     async def _read(self) -> Stack | None:

@@ -157,12 +157,20 @@ class Change:
             raise NotChanged("interrupted")
 
     async def _withdraw(self, seen: Seen) -> None:
-        """Take our mark away, whichever of our beats it is, and say what stands."""
+        """Take our mark away, and say what stands."""
         try:
-            found = await self._patiently(self._facts.read) or seen
-            mark = found.stack.changing
-            if mark is not UNSET and mark.by == self._by:
-                found = await self._write(found, unmarked(found.stack))
-            self._say(f"the stack has {found.stack.partitions} partitions")
+            try:
+                stack = await self._without_ours(seen)
+            except Overtaken:  # maybe by a write of our own that was given up, and was carried out late: what it left is what stands
+                stack = await self._without_ours(seen)
+            self._say(f"the stack has {stack.partitions} partitions")
         except HeadraceError as wrong:
             self._say(f"the mark could not be taken away ({wrong}); it counts for {self._times.mark:g} s more")
+
+    async def _without_ours(self, seen: Seen) -> Stack:
+        """What stands, without our mark, whichever of our beats it is. Raises Overtaken, NotChanged."""
+        found = await self._patiently(self._facts.read) or seen
+        mark = found.stack.changing
+        if mark is not UNSET and mark.by == self._by:
+            found = await self._patiently(lambda: self._facts.replace(found, unmarked(found.stack)))
+        return found.stack

@@ -1,7 +1,8 @@
 """`headrace provision --partitions N`: the protocol step by step, on a clock that jumps."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 
 import pytest
 from msgspec import UNSET, structs
@@ -9,7 +10,7 @@ from msgspec import UNSET, structs
 from headrace.errors import StackFailed
 from headrace.provisioning.repartition import LOOK_SECONDS, WRITE_SECONDS, Change, NotChanged, Times
 from runtime.changing import unmarked
-from runtime.stack import Changing, Stack
+from runtime.stack import Changing, Seen, Stack
 from tests.support.fake_facts import Away, FakeFacts
 from tests.support.virtual_time import run_virtually
 
@@ -210,6 +211,32 @@ def test_lost_answers_are_no_answers_and_nothing_is_done_twice() -> None:
         facts.lost = 2
         assert (await changing).partitions == facts.stack.partitions == 7
         assert [each.beat for each in marks(facts)] == list(range(1, len(marks(facts)) + 1))
+
+    run_virtually(main())
+
+
+def test_a_last_write_that_is_carried_out_late_is_what_is_told() -> None:
+    class Late(FakeFacts):
+        """The last write arrives when the next one does."""
+
+        late: Callable[[], Awaitable[Seen]] | None = None
+
+        async def replace(self, seen: Seen | None, stack: Stack) -> Seen:
+            if stack.partitions == 7 and stack.changing is UNSET:
+                self.late = partial(super().replace, seen, stack)
+                raise Away
+            if self.late is not None:
+                late, self.late = self.late, None
+                await late()
+            return await super().replace(seen, stack)
+
+    async def main() -> None:
+        facts = Late(16)
+        one = Provisioner(facts)
+        with pytest.raises(NotChanged, match="out of reach"):
+            await one.change.to(7)
+        assert (facts.stack.partitions, facts.stack.changing) == (7, UNSET)
+        assert one.said[-1] == "the stack has 7 partitions"
 
     run_virtually(main())
 

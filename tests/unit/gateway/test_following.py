@@ -29,7 +29,7 @@ async def followed(facts: FakeFacts, queue: FakeQueue | None = None, told: int |
     """A sender whose follower runs; its clock is the loop's."""
     sender = Sender(queue or FakeQueue(), facts.stack.partitions, Marks())
     follower = Follower(facts, sender, told, asyncio.get_running_loop().time)
-    await follower.look()
+    await follower.begin()
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(each.run()) for each in (sender, follower)]
         yield sender
@@ -172,6 +172,25 @@ def test_a_gateway_that_cannot_read_goes_on_as_it_last_knew(slow: bool) -> None:
             facts.away = True
             await asyncio.sleep(10 * MARK.seconds)
             assert sender.held  # what it knows is that a change is under way
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("changing", [MARK, msgspec.UNSET], ids=["marked", "unmarked"])
+def test_a_gateway_that_begins_takes_nothing_until_it_has_read_the_facts(changing: Changing | msgspec.UnsetType) -> None:
+    async def main() -> None:
+        facts = FakeFacts(16, changing)
+        facts.away = True
+        async with followed(facts) as sender:
+            await asyncio.sleep(2 * INTERVAL_SECONDS)
+            with pytest.raises(Held):
+                sender.add(prepared(1))
+            facts.away = False
+            await asyncio.sleep(HELD_INTERVAL_SECONDS + A_LITTLE)
+            assert sender.held == (changing is MARK)
+            facts.put(unmarked(facts.stack))
+            await asyncio.sleep(HELD_INTERVAL_SECONDS + A_LITTLE)
+            await sender.add(prepared(1))
 
     run_virtually(main())
 

@@ -17,19 +17,25 @@ from runtime.changing import unmarked
 from runtime.stack import Seen
 from tests.support.fake_facts import FakeFacts
 from tests.support.virtual_time import run_virtually
-from tests.unit.gateway.fakes import FakeQueue, world
+from tests.unit.gateway.fakes import FakeQueue, until, world
 from tests.unit.gateway.test_following import A_LITTLE, MARK, followed, mark
 from tests.unit.gateway.test_sender import Marks, prepared
 
 
 @pytest.mark.parametrize("late", range(9))
 @pytest.mark.parametrize("reading", [0.0, READ_SECONDS - A_LITTLE])
-def test_nothing_is_sent_any_more_when_the_gateways_must_be_still(late: int, reading: float) -> None:
-    """Whenever the mark is written, however slow readings and calls are, whatever waits in the buffer."""
+@pytest.mark.parametrize("failing", [0, 1])
+def test_nothing_is_sent_any_more_when_the_gateways_must_be_still(late: int, reading: float, failing: int) -> None:
+    """Whenever the mark is written, however slow readings and calls are, whatever waits in the buffer; one reading may fail."""
 
     class Slow(FakeFacts):
+        left = failing
+
         async def read(self) -> Seen | None:
             seen = await super().read()
+            if seen is not None and seen.stack.changing is not msgspec.UNSET and self.left:
+                self.left -= 1
+                await asyncio.sleep(3600)
             await asyncio.sleep(reading)
             return seen
 
@@ -64,6 +70,7 @@ def test_nothing_is_sent_any_more_when_the_gateways_must_be_still(late: int, rea
             marked = loop.time()
             await asyncio.sleep(STILL_SECONDS)
             assert sender.empty
+            assert facts.left == 0
             assert marked < queue.last <= marked + STILL_SECONDS
             results = await asyncio.gather(*taken, return_exceptions=True)
             assert {type(each) for each in results} <= {type(None), NotSent}
@@ -128,6 +135,19 @@ async def test_callers_are_told_unavailable_and_when_to_come_again() -> None:
         assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "2")
         assert (await gateway.client.get("/healthz")).status_code == 200
         assert gateway.queue.calls == []
+
+
+async def test_callers_are_told_so_too_until_the_facts_were_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "HELD_INTERVAL_SECONDS", 0.01)
+    command = {"name": "comment.delete", "data": {"comment_id": "1"}}
+    facts = FakeFacts(4)
+    facts.away = True
+    async with world(facts=facts) as gateway:
+        answer = await gateway.post("/commands", command)
+        assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "unavailable", "2")
+        facts.away = False
+        await until(lambda: not gateway.gateway.sender.held)
+        assert (await gateway.post("/commands", command)).status_code == 202
 
 
 async def test_a_batch_waits_for_the_end_of_a_change_and_is_refused_when_that_is_far(monkeypatch: pytest.MonkeyPatch) -> None:
