@@ -53,12 +53,18 @@ async def consume(queue: Queue, handle: Handler, stop: asyncio.Event, lanes: int
     free = asyncio.Semaphore(lanes)
     try:
         async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as working:
+            working.create_task(_limited(deadline, stop))
             async for held in _receiving(queue, stop, free):
                 working.create_task(_lane(queue, handle, held, free, stop))
-            deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
     except TimeoutError:
         # Nothing of those batches was deleted, so all of it comes again.
         _LOG.warning("drain ran out of time", action="drain")
+
+
+async def _limited(deadline: asyncio.Timeout, stop: asyncio.Event) -> None:
+    """From the stop on, not from the end of receiving: that may be waiting for a lane."""
+    await stop.wait()
+    deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
 
 
 async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore) -> AsyncIterator[_Held]:

@@ -227,15 +227,21 @@ async def test_stop_finishes_what_is_in_hand_and_receives_no_more() -> None:
     assert queue.deleted == ["m1"]
 
 
-async def test_a_drain_that_takes_too_long_deletes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("lanes", [1, 2])
+async def test_a_drain_that_takes_too_long_deletes_nothing(monkeypatch: pytest.MonkeyPatch, lanes: int) -> None:
+    """Also when every lane is busy, so that the loop waits for one."""
     monkeypatch.setattr(consumer, "DRAIN_SECONDS", 0.02)  # twenty seconds in a process
-    queue = ScriptedQueue([M1])
+    queue, stop, begun = ScriptedQueue([M1]), asyncio.Event(), asyncio.Event()
 
     async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        begun.set()
         await asyncio.Event().wait()
         return Handled(list(deliveries))
 
-    await run(queue, handle, lanes=2)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(consume(queue, handle, stop, lanes))
+        await begun.wait()
+        stop.set()
     assert queue.deleted == []
 
 
