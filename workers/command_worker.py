@@ -90,7 +90,7 @@ class CommandWorker:
         """One message after the other, the suspicious ones stream by stream; what is behind an unfinished one of its group waits."""
         parts: list[tuple[Delivery, Handled]] = []
         blocked: set[str] = set()
-        untried = {each.message_id for each in deliveries}
+        spared = {each.message_id for each in deliveries}
         for delivery in deliveries:
             if delivery.group in blocked:
                 continue
@@ -100,8 +100,9 @@ class CommandWorker:
             except Retryable:
                 if not parts:
                     raise
-                break  # what is done is settled; the rest comes again
-            untried.remove(delivery.message_id)
+                break  # what is done is settled; the rest is tried again
+            spared.remove(delivery.message_id)
+            spared |= handled.spared
             parts.append((delivery, handled))
             if not handled.done and not handled.poison:
                 blocked.add(delivery.group)
@@ -114,7 +115,7 @@ class CommandWorker:
                     handled.deleted([delivery])
 
         done = [each for _, handled in parts for each in handled.done]
-        return Handled(done, [each for _, handled in parts for each in handled.poison], deleted, untried)
+        return Handled(done, [each for _, handled in parts for each in handled.poison], deleted, spared)
 
     async def _forget(self) -> None:
         """Best effort: a note that stays expires."""
@@ -169,7 +170,8 @@ class CommandWorker:
     def _handled(self, batch: Batch, deliveries: Sequence[Delivery]) -> Handled:
         not_done = batch.unfinished() | {delivery.message_id for delivery, _ in batch.poison}
         done = [each for each in deliveries if each.message_id not in not_done]
-        return Handled(done, batch.poison, lambda gone: self._forget_settled(batch, gone))
+        # Nobody's fault: a command that fails is told as failed at last, and one for a newer worker waits for it.
+        return Handled(done, batch.poison, lambda gone: self._forget_settled(batch, gone), batch.unfinished())
 
     def _forget_settled(self, batch: Batch, gone: Sequence[Delivery]) -> None:
         """Commands whose message will not come again need no remembering by their stream's next commit, unless they came in another too."""

@@ -3,6 +3,7 @@
 A batch is what one receive gave, at most ten messages. `lanes` batches are worked side by side; the next receive begins only
 when a lane is free, so nothing is fetched that cannot be started. While a batch is worked its messages are extended at a third
 of their visibility. A batch whose visibility lapsed all the same deletes nothing: somebody else may hold its messages by now.
+What waits for something that is away stays in hand and is tried again, while its neighbours are settled.
 Stop: no new receive, what is in hand is finished (or given back when the drain's time is up), then the loop returns. `polling` says how
 a receive ends, `settling` what becomes of each message.
 """
@@ -94,16 +95,16 @@ async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore)
 async def _lane(queue: Queue, handle: Handler, held: _Held, free: asyncio.Semaphore, stop: asyncio.Event) -> None:
     try:
         async with _kept_in_hand(queue, held):
-            await _settle(queue, held, await _handled(handle, held, stop))
+            await _settle(queue, held, await _handled(queue, handle, held, stop))
     finally:
         free.release()
 
 
-async def _handled(handle: Handler, held: _Held, stop: asyncio.Event) -> Handled | None:
+async def _handled(queue: Queue, handle: Handler, held: _Held, stop: asyncio.Event) -> Handled | None:
     """The handler's verdict; None for an error of any kind, which is this batch's trouble, never the loop's end.
 
-    While what it needs is away the batch stays in hand and is tried again: given back, it would only be received again, and what
-    is received too often counts as poison.
+    While what it needs is away the batch, or what is left of it, stays in hand and is tried again: given back, it would only be
+    received again, and what is received too often counts as poison.
     """
     until = monotonic() + HANDLE_SECONDS
     attempt = 0
@@ -111,19 +112,33 @@ async def _handled(handle: Handler, held: _Held, stop: asyncio.Event) -> Handled
         async with asyncio.timeout(HANDLE_SECONDS):
             while True:
                 attempt += 1
-                try:
-                    return await handle(held.deliveries)
-                except Retryable as wrong:
-                    _LOG.warning("batch not handled yet", action="handle", error=type(wrong).__name__, detail=str(wrong), attempt=attempt)
-                    rest = backoff(attempt, random.random(), most=MOST_PAUSE)  # noqa: S311 - jitter
-                    if not held.ours() or monotonic() + rest >= until or await pause(stop, rest):
-                        return None
+                handled = await _attempt(queue, handle, held, attempt)
+                if handled is not None:
+                    return handled
+                rest = backoff(attempt, random.random(), most=MOST_PAUSE)  # noqa: S311 - jitter
+                if not held.ours() or monotonic() + rest >= until or await pause(stop, rest):
+                    return None
     except TimeoutError:
         _LOG.error("batch given up", action="handle", seconds=HANDLE_SECONDS, messages=len(held.deliveries))
     except HeadraceError as wrong:
         _LOG.warning("batch not handled", action="handle", error=type(wrong).__name__, detail=str(wrong))
     except Exception:  # noqa: BLE001 - whatever a handler raises, its messages come again and are counted
         _LOG.exception("batch not handled", action="handle")
+    return None
+
+
+async def _attempt(queue: Queue, handle: Handler, held: _Held, number: int) -> Handled | None:
+    """None when it, or what is left of it now that the rest is settled, is to be tried again."""
+    try:
+        handled = await handle(held.deliveries)
+    except Retryable as wrong:
+        _LOG.warning("batch not handled yet", action="handle", error=type(wrong).__name__, detail=str(wrong), attempt=number)
+        return None
+    kept = settlement(held.deliveries, handled, queue.most_receives).keep
+    if not kept:
+        return handled
+    _LOG.warning("messages not handled yet", action="handle", messages=len(kept), of=len(held.deliveries), attempt=number)
+    await _settle(queue, held, handled)
     return None
 
 
@@ -136,6 +151,7 @@ async def _settle(queue: Queue, held: _Held, handled: Handled | None) -> None:
         handled, settled = Handled(), Settlement(give_back=held.deliveries[::-1])
     else:
         settled = settlement(held.deliveries, handled, queue.most_receives)
+    held.deliveries = settled.keep
     try:
         for delivery, reason in settled.bury:
             await queue.bury(delivery, reason)
@@ -174,10 +190,11 @@ async def _heartbeat(queue: Queue, held: _Held) -> None:
         await asyncio.sleep(queue.visibility / 3)
         began = monotonic()
         try:
-            failed = await queue.extend(held.deliveries, queue.visibility)
+            failed = await queue.extend(held.deliveries, queue.visibility) if held.deliveries else []
         except Retryable as wrong:
             _LOG.warning("messages not extended", action="extend", error=str(wrong))
             continue
+        failed = [each for each in failed if each in held.deliveries]  # some may have been settled meanwhile
         if failed:
             held.lapsed = True
             _LOG.warning("messages lost", action="extend", messages=len(failed))

@@ -34,13 +34,15 @@ class Opened:
     streams: dict[str, set[StreamId]] = field(default_factory=dict)
     """Message id -> the streams it speaks of; a message that is left to others is not in it."""
     poison: list[tuple[Delivery, str]] = field(default_factory=list)
+    newer: set[str] = field(default_factory=set)
+    """Ids of messages that a newer worker must take."""
 
     def handled(self, deliveries: Sequence[Delivery], not_passed: Collection[StreamId] = ()) -> Handled:
-        """Done is every message all of whose streams were passed; one that waits for a stream is not to blame for it."""
+        """Done is every message all of whose streams were passed; one that waits, for a stream or a newer worker, is not to blame."""
         left = set(not_passed)
         waits = {ident for ident, streams in self.streams.items() if streams & left}
         done = [each for each in deliveries if each.message_id in self.streams and each.message_id not in waits]
-        return Handled(done, self.poison, spared=waits)
+        return Handled(done, self.poison, spared=waits | self.newer)
 
 
 def open_deliveries(deliveries: Sequence[Delivery]) -> Opened:
@@ -52,6 +54,7 @@ def open_deliveries(deliveries: Sequence[Delivery]) -> Opened:
             _check(parcel.commits, parcel.stubs)
         except NewerParcel as newer:
             _LOG.warning("parcel left to a newer worker", action="open", detail=str(newer))
+            opened.newer.add(delivery.message_id)
         except UnreadableParcel as wrong:
             DISCARDS.labels("projector", "unreadable").inc()
             opened.poison.append((delivery, f"unreadable: {wrong}"))

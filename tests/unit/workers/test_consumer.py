@@ -107,6 +107,73 @@ async def test_while_what_it_needs_is_away_a_batch_stays_in_hand() -> None:
     assert (attempts, queue.deleted, queue.extended) == ([2, 2, 2, 2], ["m1", "m2"], [])
 
 
+async def test_what_waits_stays_in_hand_with_what_is_behind_it_while_the_rest_is_settled() -> None:
+    """However often it was received: it would be set aside if it were given back."""
+    waits, other, broken = delivery("waits", receives=8), delivery("other", "p1"), delivery("broken", "p2")
+    queue, attempts = ScriptedQueue([M1, waits, other, M2, broken]), list[list[str]]()
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        attempts.append([each.message_id for each in deliveries])
+        if len(attempts) == 3:
+            return Handled(list(deliveries))
+        return Handled([each for each in deliveries if each in (M1, other, M2)], spared={"waits"})
+
+    await run(queue, handle)
+    assert attempts == [["m1", "waits", "other", "m2", "broken"], ["waits", "m2"], ["waits", "m2"]]
+    assert queue.deleted == ["m1", "other", "waits", "m2"]
+    assert (queue.buried, queue.extended) == ([], [(["broken"], consumer.GIVE_BACK_SECONDS)])
+
+
+async def test_what_is_kept_is_extended_and_what_was_settled_is_not_missed() -> None:
+    """An extension that began before the rest was deleted does not find it any more."""
+
+    class Late(ScriptedQueue):
+        async def extend(self, deliveries: Sequence[Delivery], seconds: int) -> list[Delivery]:
+            if not self.extended:
+                tried.set()
+                await settled.wait()
+            await super().extend(deliveries, seconds)
+            return [each for each in deliveries if each.message_id in self.deleted]
+
+        async def delete(self, deliveries: Sequence[Delivery]) -> list[Delivery]:
+            missed = await super().delete(deliveries)
+            settled.set()
+            return missed
+
+    tried, settled = asyncio.Event(), asyncio.Event()
+    queue = Late([M1, M2], visibility=1)
+    attempts = 0
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        nonlocal attempts
+        attempts += 1
+        if attempts == 1:
+            await tried.wait()
+            return Handled([M1], spared={"m2"})
+        while len(queue.extended) < 2:
+            queue.extension.clear()
+            await queue.extension.wait()
+        return Handled(list(deliveries))
+
+    await run(queue, handle)
+    assert (queue.extended[:2], queue.deleted) == ([(["m1", "m2"], 1), (["m2"], 1)], ["m1", "m2"])
+
+
+async def test_stop_gives_back_what_is_kept() -> None:
+    stop, tried = asyncio.Event(), asyncio.Event()
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        tried.set()
+        return Handled([M1], spared={"m2"})
+
+    queue = ScriptedQueue([M1, M2, M3])
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        tasks.create_task(consume(queue, handle, stop, 1))
+        await tried.wait()
+        stop.set()
+    assert (queue.deleted, queue.extended) == (["m1"], [(["m3", "m2"], consumer.GIVE_BACK_SECONDS)])
+
+
 async def test_stop_gives_back_what_still_cannot_be_handled() -> None:
     stop, tried = asyncio.Event(), asyncio.Event()
 

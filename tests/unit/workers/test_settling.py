@@ -29,15 +29,16 @@ def batch(messages: Sequence[tuple[str, str, int]]) -> tuple[list[Delivery], dic
 def test_a_group_is_finished_from_its_front_only(messages: list[tuple[str, str, int]]) -> None:
     deliveries, verdicts, handled = batch(messages)
     settled = settlement(deliveries, handled, MOST)
-    assert sorted(each.message_id for each in settled.delete + settled.give_back) == sorted(verdicts)
+    assert sorted(each.message_id for each in settled.delete + settled.give_back + settled.keep) == sorted(verdicts)
     buried = {each.message_id for each, _ in settled.bury}
     assert buried <= {each.message_id for each in settled.delete}
     for group in {each.group for each in deliveries}:
         of_group = [each for each in deliveries if each.group == group]
         gone = {each.message_id for each in settled.delete if each.group == group}
-        assert [each for each in settled.give_back if each.group == group] == [each for each in of_group if each.message_id not in gone][
-            ::-1
-        ]
+        rest = [each for each in of_group if each.message_id not in gone]
+        kept = bool(rest) and verdicts[rest[0].message_id] == "spared"
+        assert [each for each in settled.keep if each.group == group] == (rest if kept else [])
+        assert [each for each in settled.give_back if each.group == group] == ([] if kept else rest[::-1])
         assert all(verdicts[each] == "done" or each in buried for each in gone)
         stop = next((place for place, each in enumerate(of_group) if each.message_id not in gone), len(of_group))
         front, behind = of_group[:stop], of_group[stop:]
@@ -60,7 +61,7 @@ def lived(waiting: list[Delivery], never: set[str], waits: set[str]) -> list[str
         done = [each for each in received if each.message_id not in never | waits]
         settled = settlement(received, Handled(done, spared=waits), MOST)
         dead += [each.message_id for each, _ in settled.bury]
-        waiting = settled.give_back[::-1]
+        waiting = settled.keep or settled.give_back[::-1]  # what is kept in hand is given back too, in the end
     assert waiting == []
     return dead
 
@@ -81,9 +82,10 @@ def test_what_waits_behind_messages_that_are_never_finished_is_tried_before_it_i
     for _ in range(MOST):
         received = [replace(each, receives=each.receives + 1) for each in waiting]
         tried = list(takewhile(lambda each: each.message_id not in ("m0", "m2"), received))
-        settled = settlement(received, Handled(tried, spared={each.message_id for each in received[len(tried) + 1 :]}), MOST)
+        spared = {each.message_id for each in received[len(tried) + 1 :]}
+        settled = settlement(received, Handled(tried, spared=spared), MOST)
         buried += [(each.message_id, each.receives) for each, _ in settled.bury]
-        waiting = settled.give_back[::-1]
+        waiting = settled.keep or settled.give_back[::-1]
     assert (buried, waiting) == ([("m0", 8), ("m2", 9)], [])
 
 
