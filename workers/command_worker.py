@@ -24,6 +24,8 @@ from workers.state_cache import StateCache
 from workers.telling import Teller
 from workers.trials import Trials
 
+MOST_BURIED: Final = 1000
+"""Burials remembered."""
 _LOG: Final = logs.get("command_worker")
 
 
@@ -49,6 +51,8 @@ class CommandWorker:
         self._careful = Careful(self._trials, self._rounds, store)
         self._gone: list[str] = []
         """Messages that were handled with care and are deleted: their notes may go."""
+        self._buried: set[str] = set()
+        """What was buried lately: its message may stay in hand for longer than the dead-letter queue knows a repeat."""
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
         """What is done when this returns is durable and told; the loop deletes it."""
@@ -146,7 +150,12 @@ class CommandWorker:
             partitions = self._partitions.now
             body = pack_commands(partition_of(each.command.stream, partitions), [encode_command(each.command)], partitions)
             once = f"{each.command.fingerprint}-{each.delivery.message_id}"
+            if once in self._buried:
+                continue
             await self._queue.bury_body(body, once, each.outcome.detail, each.delivery.receives)
+            if len(self._buried) >= MOST_BURIED:
+                self._buried.clear()
+            self._buried.add(once)
             DISCARDS.labels("commands", "failed").inc()
             _LOG.error("command dead-lettered", action="bury", stream=each.command.stream, reason=each.outcome.detail[:200])
 

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import cast
 
 import pytest
+from msgspec import structs
 
 from events.envelope import Commit
-from events.ids import Partition
+from events.ids import Partition, StreamId
 from events.memory_store import MemoryStore
 from events.parcel import encode_command, pack_commands
 from events.store import Appended
@@ -151,6 +152,18 @@ async def test_a_command_that_breaks_is_dead_lettered_alone_without_another_rece
     settled = [settlement(batch, await worker.handle(batch), 10) for _ in range(3)]
     assert [(each.keep, each.delete) for each in settled] == [(batch, []), (batch, []), ([], batch)]
     assert grave.reasons == [WHY]
+
+
+async def test_a_failed_command_whose_message_stays_in_hand_is_dead_lettered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "backoff", lambda *_: 0)
+    told, grave = Told(), Grave()
+    told.begin()
+    worker = CommandWorker(Throttled(), REGISTRY, PartitionCount(1), (grave, cast(Teller, told), Notes()))
+    unknown = structs.replace(create("lost"), stream=StreamId("nothing-lost"))
+    batch = [Delivery("both", "r", "p0", pack_commands(Partition(0), [encode_command(unknown), encode_command(create("hot"))]), 1)]
+    settled = [settlement(batch, await worker.handle(batch), 10) for _ in range(3)]
+    assert [each.keep for each in settled] == [batch] * 3
+    assert len(grave.reasons) == 1
 
 
 class Grave(ScriptedQueue):
