@@ -43,6 +43,8 @@ class _Held:
     deliveries: list[Delivery]
     until: float
     lapsed: bool = False
+    waiting: bool = False
+    """Its last attempt left these over: each group's first one waits for something of its own."""
 
     def ours(self) -> bool:
         self.lapsed = self.lapsed or monotonic() >= self.until
@@ -117,7 +119,9 @@ async def _handled(queue: Queue, handle: Handler, held: _Held, stop: asyncio.Eve
                 if handled is not None:
                     return handled
                 rest = backoff(attempt, random.random(), most=MOST_PAUSE)  # noqa: S311 - jitter
-                if not held.ours() or monotonic() + rest >= until or await pause(stop, rest):
+                if monotonic() + rest >= until:
+                    return Handled() if held.waiting else None  # worn out by waits as long as this one, it is set aside alone
+                if not held.ours() or await pause(stop, rest):
                     return None
     except TimeoutError:
         _LOG.error("batch given up", action="handle", seconds=HANDLE_SECONDS, messages=len(held.deliveries))
@@ -130,6 +134,7 @@ async def _handled(queue: Queue, handle: Handler, held: _Held, stop: asyncio.Eve
 
 async def _attempt(queue: Queue, handle: Handler, held: _Held, number: int) -> Handled | None:
     """None when it, or what is left of it now that the rest is settled, is to be tried again."""
+    held.waiting = False
     try:
         handled = await handle(held.deliveries)
     except Retryable as wrong:
@@ -140,6 +145,7 @@ async def _attempt(queue: Queue, handle: Handler, held: _Held, number: int) -> H
         return handled
     _LOG.warning("messages not handled yet", action="handle", messages=len(kept), of=len(held.deliveries), attempt=number)
     await _settle(queue, held, handled)
+    held.waiting = True
     return None
 
 

@@ -14,7 +14,7 @@ from events.parcel import encode_command, pack_commands
 from tests.support.group_model import Told
 from tests.support.said import REGISTRY, create
 from tests.support.scripted_queue import ScriptedQueue
-from workers import polling
+from workers import consumer, polling
 from workers.command_worker import CommandWorker
 from workers.consumer import consume
 from workers.partition_count import PartitionCount
@@ -74,6 +74,8 @@ async def emptied(queue: Fifo, store: MemoryStore, monkeypatch: pytest.MonkeyPat
 
 
 async def test_behind_a_parcel_of_a_newer_version_everything_is_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But not before it was waited for, eight times ten minutes in hand: a newer worker may come."""
+    monkeypatch.setattr(consumer, "backoff", lambda *_, **__: consumer.HANDLE_SECONDS)  # the time in hand is over at once
     said = [create(str(number)) for number in range(4)]
     queue, store = Fifo([parcel(said[0]), NEWER, *map(parcel, said[1:])]), MemoryStore()
     await emptied(queue, store, monkeypatch)
