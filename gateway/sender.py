@@ -90,10 +90,10 @@ class Sender:
         self._news.set()
         return confirmed
 
-    async def room(self) -> None:
-        """Until something left the buffer."""
+    def room(self) -> Awaitable[object]:
+        """Until something leaves the buffer after this call, whenever it is awaited."""
         self._left.clear()
-        await self._left.wait()
+        return self._left.wait()
 
     @property
     def waiting_bytes(self) -> int:

@@ -32,6 +32,10 @@ def amqp_errors() -> Iterator[None]:
     before = _cancellations()
     try:
         yield
+    except asyncio.CancelledError as wrong:
+        if _cancellations() > before:
+            raise
+        raise AmqpAway("closed") from wrong  # nobody cancelled us: a closing channel cancels what waits for its confirmations
     except (AMQPError, ChannelInvalidStateError, OSError, TimeoutError) as wrong:
         if _cancellations() > before:  # while it connects, the library makes errors of cancellations
             raise asyncio.CancelledError from wrong

@@ -9,37 +9,20 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from aio_pika import DeliveryMode, ExchangeType, Message
-from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
-from aio_pika.exceptions import PublishError
+from aio_pika import DeliveryMode, Message
+from aio_pika.abc import AbstractConnection
 from aiormq.abc import AbstractChannel as Underlay
 from aiormq.abc import DeliveredMessage
 
 from gateway.amqp.line import Line
 from gateway.amqp.messages import Arrived
+from gateway.amqp.publishing import ANSWER_SECONDS, COMMANDS, DEAD, Publisher, declared, open_publisher
 from gateway.requests import MAX_BODY
-from runtime import logs
 from runtime.amqp import AmqpAway, amqp_errors, open_amqp
-from runtime.metrics import DISCARDS
 
-COMMANDS: Final = "headrace.commands"
-DEAD: Final = "headrace.commands.dead"
-DELIVERY_LIMIT: Final = 20
-"""Connections that may end, by a crash or otherwise, with the same message in hand; then it is dead-lettered."""
 PREFETCH: Final = 500
 """Messages taken and not yet acknowledged: with hand-over in a quarter of a second, 2,000 a second and gateway."""
-MOST_BYTES: Final = 4 * MAX_BODY
-"""A body beyond this is not even kept while its message waits its turn."""
-ANSWER_SECONDS: Final = 10.0
 MAX_REASON: Final = 500
-_QUEUE: Final[dict[str, Any]] = {
-    "x-queue-type": "quorum",
-    "x-delivery-limit": DELIVERY_LIMIT,
-    "x-dead-letter-exchange": DEAD,
-    "x-dead-letter-strategy": "at-least-once",
-    "x-overflow": "reject-publish",  # what dead-lettering at least once asks for
-}
-_LOG: Final = logs.get("amqp_broker")
 
 
 class RabbitBroker:
@@ -49,82 +32,76 @@ class RabbitBroker:
         self._url, self._prefetch = url, prefetch
 
     @asynccontextmanager
-    async def line(self) -> AsyncIterator[Line]:
+    async def line(self, *, careful: bool = False) -> AsyncIterator[Line]:
         """As the port says."""
-        async with open_amqp(self._url, "headrace gateway") as connection:
+        async with open_amqp(self._url, "headrace gateway") as connection, open_publisher(self._url) as publisher:
             with amqp_errors():
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    opened = await self._opened(connection)
+                    opened = await self._opened(connection, publisher, 1 if careful else self._prefetch)
             yield opened
 
-    async def _opened(self, connection: AbstractConnection) -> "RabbitLine":
-        consuming = await connection.channel(publisher_confirms=False)
-        publishing = await connection.channel(publisher_confirms=True, on_return_raises=True)
-        dead = await declared(consuming)
-        await consuming.set_qos(prefetch_count=self._prefetch)
-        line = RabbitLine(await consuming.get_underlay_channel(), publishing, await publishing.get_exchange(dead, ensure=False))
-        for channel in (consuming, publishing):
-            channel.close_callbacks.add(line.lost)
-        connection.close_callbacks.add(line.lost)
+    async def _opened(self, connection: AbstractConnection, publisher: Publisher, prefetch: int) -> "RabbitLine":
+        try:
+            channel = await connection.channel(publisher_confirms=False)
+        except RuntimeError as wrong:  # the library's word for a connection that was closed right after it was opened
+            raise AmqpAway("closed") from wrong
+        await declared(channel)
+        await channel.set_qos(prefetch_count=prefetch)
+        underlay = await channel.get_underlay_channel()
+        line = RabbitLine(underlay, publisher)
+        channel.close_callbacks.add(line.end)
+        connection.close_callbacks.add(line.end)
+        underlay.on_consumer_cancel_callbacks.add(line.end)
         await line.begin()
         return line
 
 
-async def declared(channel: AbstractChannel) -> str:
-    """Exchanges and queues are there, as they always were; the name of the dead-letter exchange."""
-    dead = await channel.declare_exchange(DEAD, ExchangeType.TOPIC, durable=True)
-    dead_queue = await channel.declare_queue(DEAD, durable=True, arguments={"x-queue-type": "quorum"})
-    await dead_queue.bind(dead, "#")
-    commands = await channel.declare_exchange(COMMANDS, ExchangeType.TOPIC, durable=True)
-    queue = await channel.declare_queue(COMMANDS, durable=True, arguments=_QUEUE)
-    await queue.bind(commands, "#")
-    return DEAD
-
-
 class RabbitLine:
-    """See gateway.amqp.line.Line. Consuming and publishing have a channel each: a publish that goes wrong closes only its own."""
+    """See gateway.amqp.line.Line."""
 
-    def __init__(self, consuming: Underlay, publishing: AbstractChannel, dead: AbstractExchange) -> None:
-        self._consuming, self._publishing, self._dead = consuming, publishing, dead
+    def __init__(self, consuming: Underlay, publisher: Publisher) -> None:
+        self._consuming, self._publisher = consuming, publisher
         self._arrived: list[Arrived] = []
         self._news = asyncio.Event()
-        self._lost = False
+        self._rejected = 0
         self._tag = ""
+        self.lost = False
 
     async def begin(self) -> None:
         """Messages come from now on."""
         answer = await self._consuming.basic_consume(COMMANDS, self._take, timeout=ANSWER_SECONDS)
         self._tag = answer.consumer_tag or ""
 
-    def lost(self, *_: Any) -> None:
-        """A channel or the connection is gone."""
-        self._lost = True
+    def end(self, *_: Any) -> None:
+        """The channel or the connection is gone, or the broker sends no more."""
+        self.lost = True
         self._news.set()
 
     async def _take(self, message: DeliveredMessage) -> None:
-        if len(message.body) > MOST_BYTES:
-            DISCARDS.labels("amqp", "too_large").inc()
-            _LOG.error("message dead-lettered", action="bury", reason="too_large", bytes=len(message.body))
-            with amqp_errors():
-                await self._consuming.basic_reject(message.delivery_tag or 0, requeue=False)
-            return
         self._arrived.append(_arrived(message))
         self._news.set()
 
     async def next(self) -> list[Arrived]:
         """Raises AmqpAway once the line is lost: what came over it can no longer be acknowledged."""
         await self._news.wait()
-        if self._lost:
+        if self.lost:
             raise AmqpAway("connection lost")
         self._news.clear()
         arrived, self._arrived = self._arrived, []
         return arrived
 
     async def done(self, tag: int) -> None:
+        if tag == self._rejected:  # the broker knows it no longer, and all before it was acknowledged
+            return
         with amqp_errors():
             await self._consuming.basic_ack(tag, multiple=True)
 
     async def bury(self, arrived: Arrived, code: str, detail: str) -> None:
+        if arrived.oversize:  # the broker has it whole
+            with amqp_errors():
+                await self._consuming.basic_reject(arrived.tag, requeue=False)
+            self._rejected = arrived.tag
+            return
         told = {"headrace-reason": code, "headrace-detail": detail[:MAX_REASON], "headrace-user-id": arrived.user_id}
         copy = Message(
             arrived.body,
@@ -136,19 +113,13 @@ class RabbitLine:
             correlation_id=arrived.correlation_id or None,
             delivery_mode=DeliveryMode.PERSISTENT,
         )
-        with amqp_errors():
-            await self._dead.publish(copy, arrived.name, mandatory=False, timeout=ANSWER_SECONDS)
+        if not await self._publisher.publish(copy, DEAD, arrived.name):
+            self._publisher.close()  # nobody is bound there any more: opened again, it declares all of it
+            raise AmqpAway("no dead-letter queue")
 
     async def reply(self, to: str, correlation_id: str, body: bytes) -> bool:
         message = Message(body, content_type="application/json", correlation_id=correlation_id)
-        try:
-            with amqp_errors():
-                await self._publishing.default_exchange.publish(message, to, mandatory=True, timeout=ANSWER_SECONDS)
-        except AmqpAway as wrong:
-            if isinstance(wrong.__cause__, PublishError):  # it came back: nobody of that name is there
-                return False
-            raise
-        return True
+        return await self._publisher.publish(message, "", to)
 
     async def stop(self) -> None:
         with amqp_errors():
@@ -161,7 +132,8 @@ def _arrived(message: DeliveredMessage) -> Arrived:
     return Arrived(
         tag=message.delivery_tag or 0,
         name=message.routing_key or "",
-        body=message.body,
+        body=b"" if len(message.body) > MAX_BODY else message.body,
+        oversize=len(message.body) > MAX_BODY,
         content_type=properties.content_type or "",
         content_encoding=properties.content_encoding or "",
         message_id=properties.message_id or "",

@@ -16,6 +16,11 @@ from runtime import logs
 from runtime.errors import Retryable
 from runtime.lifecycle import backoff, pause
 
+CAREFUL_FROM: Final = 2
+"""Connections that ended one after the other before anything came of them: a message in hand may be why, since each end counts for all
+that is in hand. From then on messages are taken one at a time, so that only the one in front wears out."""
+CAREFUL: Final = 1000
+"""Messages taken so, at least all that was in hand; then many at a time again."""
 _LOG: Final = logs.get("amqp_ingress")
 
 
@@ -43,15 +48,20 @@ class Ingress:
             self._ended.set()
 
     async def _connection(self, replies: Replies, failures: int) -> int:
-        """One connection's life; how often in a row there was none."""
+        """One connection's life; how often in a row one ended, or could not be had, before anything was acknowledged over it."""
+        careful = failures >= CAREFUL_FROM
+        session: Session | None = None
         try:
-            async with self._broker.line() as line:
-                _LOG.info("taking commands", action="connect")
-                failures, self._line = 0, line
+            async with self._broker.line(careful=careful) as line:
+                _LOG.info("taking commands", action="connect", careful=careful)
+                self._line = line
                 replies.over(line)
-                await Session(self._ways, self._stopping, replies, line).run()
+                session = Session(self._ways, self._stopping, replies, line, CAREFUL if careful else None)
+                await session.run()
+            failures = 0
         except* Retryable as lost:
-            failures += 1
+            through = session is not None and session.acknowledged
+            failures = (CAREFUL_FROM if careful else 1) if through else failures + 1
             _LOG.warning("no broker", action="connect", error=str(lost.exceptions[0]), failures=failures)
         finally:
             self._line = None

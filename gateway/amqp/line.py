@@ -9,6 +9,11 @@ from gateway.amqp.messages import Arrived
 class Line(Protocol):
     """One open connection. Everything raises Retryable once it is lost; what was not done by then comes again on the next one."""
 
+    @property
+    def lost(self) -> bool:
+        """Nothing more can be done over it."""
+        ...
+
     async def next(self) -> list[Arrived]:
         """What has come since the last call, in order; at least one."""
         ...
@@ -18,7 +23,7 @@ class Line(Protocol):
         ...
 
     async def bury(self, arrived: Arrived, code: str, detail: str) -> None:
-        """A copy with the reason lies in the dead-letter queue when this returns; the message itself is still to be acknowledged."""
+        """It lies in the dead-letter queue when this returns, a copy with the reason or itself; `done` comes after. May be tried again."""
         ...
 
     async def reply(self, to: str, correlation_id: str, body: bytes) -> bool:
@@ -33,6 +38,6 @@ class Line(Protocol):
 class Broker(Protocol):
     """Where lines come from."""
 
-    def line(self) -> AbstractAsyncContextManager[Line]:
-        """A connection whose queue is consumed. Raises Retryable."""
+    def line(self, *, careful: bool = False) -> AbstractAsyncContextManager[Line]:
+        """A connection whose queue is consumed; `careful`: one message at a time. Raises Retryable."""
         ...

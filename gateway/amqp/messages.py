@@ -37,6 +37,8 @@ class Arrived(NamedTuple):
     reply_to: str = ""
     correlation_id: str = ""
     headers: Mapping[str, Any] = MappingProxyType({})
+    oversize: bool = False
+    """No command is so large: its body was not even kept."""
 
 
 class Carried(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,7 +61,7 @@ class RefusedReceipt(Struct, frozen=True, omit_defaults=True):
 def prepare(arrived: Arrived, preparer: Preparer, at: Micros) -> Prepared:
     """The command that a message carries; Problem when it carries none."""
     _check_kind(arrived)
-    if len(arrived.body) > MAX_BODY:
+    if arrived.oversize or len(arrived.body) > MAX_BODY:
         raise too_large(MAX_BODY)
     carried = read(arrived.body, Carried)
     posted = Posted(arrived.name, carried.data, None, carried.stream, carried.expected_version)

@@ -19,6 +19,7 @@ OUTCOME_SECONDS: Final = 30.0
 """For the outcome; then the receipt says `pending`, as it does to who waits by HTTP."""
 SEND_SECONDS: Final = 10.0
 """For a connection to send it over. What the command came to is kept all the same: its status can be asked for."""
+AGAIN_SECONDS: Final = 0.3
 _LOG: Final = logs.get("amqp_replies")
 
 
@@ -92,6 +93,5 @@ class Replies:
                 continue
             try:
                 return await line.reply(arrived.reply_to, arrived.correlation_id or arrived.message_id, body)
-            except Retryable:
-                if self._line is line:
-                    self.over(None)  # the next one is told of
+            except Retryable:  # the connection may be lost, and the next one is told of, or only have had its troubles
+                await asyncio.sleep(AGAIN_SECONDS)

@@ -1,6 +1,7 @@
 """What was taken from the broker over one connection: claimed and queued as it comes, acknowledged from the front as SQS confirms it."""
 
 import asyncio
+import random
 from collections import deque
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -17,7 +18,8 @@ from gateway.problems import Problem
 from gateway.receipts import reused
 from gateway.sender import NotSent
 from runtime import logs
-from runtime.lifecycle import unless_stopped
+from runtime.errors import Retryable
+from runtime.lifecycle import backoff, pause, unless_stopped
 from runtime.metrics import DISCARDS, ENVELOPES, MESSAGES
 from runtime.times import Clock
 
@@ -57,8 +59,12 @@ class _Held:
 class Session:
     """What was taken over one connection, in order."""
 
-    def __init__(self, ways: Ways, stopping: asyncio.Event, replies: Replies, line: Line) -> None:
+    def __init__(self, ways: Ways, stopping: asyncio.Event, replies: Replies, line: Line, most: int | None = None) -> None:
+        """`most`: messages to take; then it ends as if it were stopped."""
         self._preparer, self._poster, self._clock = ways
+        self._left = most
+        self.acknowledged = False
+        """Something was."""
         self._stopping, self._replies, self._line = stopping, replies, line
         self._held: deque[_Held] = deque()
         self._came = asyncio.Event()
@@ -77,7 +83,8 @@ class Session:
                     self._poster.outcomes.forget(key_of(each.prepared), each.waiter)
 
     async def _take(self) -> None:
-        while (arrived := await unless_stopped(self._stopping, self._line.next())) is not None:
+        while self._more() and (arrived := await unless_stopped(self._stopping, self._line.next())) is not None:
+            self._left = None if self._left is None else self._left - len(arrived)
             MESSAGES.labels("amqp").inc(len(arrived))
             new = [self._opened(each) for each in arrived]
             await self._claim([each for each in new if each.prepared is not None])
@@ -87,6 +94,9 @@ class Session:
         await self._line.stop()
         self._all_came = True
         self._came.set()
+
+    def _more(self) -> bool:
+        return self._left is None or self._left > 0
 
     def _opened(self, arrived: Arrived) -> _Held:
         try:
@@ -135,7 +145,7 @@ class Session:
                 await self._came.wait()
                 continue
             if not await self._settled(self._held[0]):
-                if self._stopping.is_set():
+                if self._stopping.is_set() or self._line.lost:
                     return  # not acknowledged: they come again
                 await self._send()
                 continue
@@ -143,11 +153,12 @@ class Session:
             while self._held and self._held[0].settled():
                 tag = await self._leave(self._held.popleft())
             await self._line.done(tag)
+            self.acknowledged = True
 
     async def _settled(self, held: _Held) -> bool:
         """False when SQS did not confirm it."""
-        if held.problem is not None:
-            await self._bury(held.arrived, held.problem)
+        if held.problem is not None and not await self._bury(held.arrived, held.problem):
+            return False
         if held.confirmed is None:
             return not held.unsent() or await self._once_sent(held)
         return await _confirmed(held.confirmed)
@@ -156,13 +167,24 @@ class Session:
         await self._send()  # it waits its turn for room in the buffer
         return held.confirmed is not None and await _confirmed(held.confirmed)
 
-    async def _bury(self, arrived: Arrived, problem: Problem) -> None:
+    async def _bury(self, arrived: Arrived, problem: Problem) -> bool:
+        """Tried again in its place while the broker will not have it; False when told to stop before that."""
         detail = problem.detail or problem.title
-        await self._line.bury(arrived, problem.code, detail)
+        attempt = 0
+        while True:
+            try:
+                await self._line.bury(arrived, problem.code, detail)
+                break
+            except Retryable as wrong:
+                attempt += 1
+                _LOG.warning("not dead-lettered yet", action="bury", error=str(wrong), attempt=attempt)
+                if self._line.lost or await pause(self._stopping, backoff(attempt, random.random())):  # noqa: S311 - jitter
+                    return False
         DISCARDS.labels("amqp", problem.code).inc()
         _LOG.error("message dead-lettered", action="bury", message=arrived.message_id[:128], reason=problem.code, detail=detail[:200])
         if arrived.reply_to:
             await self._replies.refuse(arrived, problem)
+        return True
 
     async def _leave(self, held: _Held) -> int:
         if held.waiter is not None and held.prepared is not None:

@@ -69,12 +69,15 @@ class ScriptedBroker:
         for line in lines:
             self._lines.put_nowait(line)
         self.away = away
+        self.careful: list[bool] = []
+        """As asked for, line by line."""
 
     def add(self, line: ScriptedLine) -> None:
         self._lines.put_nowait(line)
 
     @asynccontextmanager
-    async def line(self) -> AsyncIterator[Line]:
+    async def line(self, *, careful: bool = False) -> AsyncIterator[Line]:
+        self.careful.append(careful)
         if self.away:
             self.away -= 1
             raise Gone

@@ -70,9 +70,9 @@ class Exchange:
         confirmed = False
         try:
             async with asyncio.timeout(self._seconds), asyncio.TaskGroup() as sending:
-                for each in messages:  # tasks begin in this order, and the channel's lock is a queue
-                    sending.create_task(_send(exchange, each, returned))
-            confirmed = True
+                # Tasks begin in this order, and the channel's lock is a queue.
+                tasks = [sending.create_task(_send(exchange, each, returned)) for each in messages]
+            confirmed = not any(each.cancelled() for each in tasks)  # a group says nothing of a task that was cancelled
         except* AmqpAway as several:
             faults = [str(each) for each in several.exceptions]
         except* TimeoutError:
@@ -80,8 +80,8 @@ class Exchange:
         finally:
             if not confirmed:  # cancelled, too: what is still under way must not be taken for what is sent next
                 self._lose(exchange)
-        if faults:
-            raise AmqpAway(faults[0])
+        if faults or not confirmed:
+            raise AmqpAway(faults[0] if faults else "closed")
         return returned
 
     async def close(self) -> None:

@@ -15,7 +15,8 @@ from pamqp import commands as spec
 
 from events.ids import Version
 from events.outcome import Outcome, Status
-from gateway.amqp.broker import COMMANDS, DEAD, DELIVERY_LIMIT, RabbitBroker, declared
+from gateway.amqp.broker import RabbitBroker, RabbitLine
+from gateway.amqp.publishing import COMMANDS, DEAD, DELIVERY_LIMIT, declared
 from headrace.local import rabbit_server
 from headrace.local.process import start, stop
 from runtime.amqp import open_amqp
@@ -157,8 +158,8 @@ async def test_what_sqs_has_but_was_not_acknowledged_comes_again_as_a_repeat(amq
             await handed_over.wait()
         ingress = gateway.gateway.ingress
         assert ingress is not None
-        assert ingress._line is not None
-        await ingress._line._publishing._connection.close()  # type: ignore[attr-defined]
+        assert isinstance(ingress._line, RabbitLine)
+        await ingress._line._consuming.connection.close()
         hold.set()
         await until(lambda: len(gateway.queue.taken) == 2)
         assert [(each.id, each.repeat) for each in gateway.queue.taken] == [("m1", False), ("m1", True)]
