@@ -91,14 +91,13 @@ async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore)
         if not deliveries:
             free.release()
             continue
-        yield _Held(deliveries, asked + queue.visibility)
+        yield _Held(deliveries, max(asked, monotonic() - 1) + queue.visibility)
 
 
 async def _lane(queue: Queue, handle: Handler, held: _Held, free: asyncio.Semaphore, stop: asyncio.Event) -> None:
     try:
         async with _kept_in_hand(queue, held):
-            handled = await _handled(queue, handle, held, stop) if held.ours() else None
-            await _settle(queue, held, handled)
+            await _settle(queue, held, await _handled(queue, handle, held, stop))
     finally:
         free.release()
 
@@ -184,8 +183,6 @@ async def _delete(queue: Queue, held: _Held, gone: Sequence[Delivery], deleted: 
 
 @asynccontextmanager
 async def _kept_in_hand(queue: Queue, held: _Held) -> AsyncIterator[None]:
-    if held.until - monotonic() < queue.visibility * 2 / 3:  # a long poll's: nobody knows when their visibility began
-        await _extend(queue, held)
     task = asyncio.create_task(_heartbeat(queue, held))
     try:
         yield
@@ -197,19 +194,15 @@ async def _kept_in_hand(queue: Queue, held: _Held) -> AsyncIterator[None]:
 async def _heartbeat(queue: Queue, held: _Held) -> None:
     while held.ours():
         await asyncio.sleep(queue.visibility / 3)
-        await _extend(queue, held)
-
-
-async def _extend(queue: Queue, held: _Held) -> None:
-    began = monotonic()
-    try:
-        failed = await queue.extend(held.deliveries, queue.visibility) if held.deliveries else []
-    except Retryable as wrong:
-        _LOG.warning("messages not extended", action="extend", error=str(wrong))
-        return
-    failed = [each for each in failed if each in held.deliveries]  # some may have been settled meanwhile
-    if failed:
-        held.lapsed = True
-        _LOG.warning("messages lost", action="extend", messages=len(failed))
-        return
-    held.until = began + queue.visibility
+        began = monotonic()
+        try:
+            failed = await queue.extend(held.deliveries, queue.visibility) if held.deliveries else []
+        except Retryable as wrong:
+            _LOG.warning("messages not extended", action="extend", error=str(wrong))
+            continue
+        failed = [each for each in failed if each in held.deliveries]  # some may have been settled meanwhile
+        if failed:
+            held.lapsed = True
+            _LOG.warning("messages lost", action="extend", messages=len(failed))
+            return
+        held.until = began + queue.visibility

@@ -258,30 +258,6 @@ async def test_a_handler_that_held_the_process_past_the_visibility_deletes_nothi
     assert queue.deleted == []
 
 
-@pytest.mark.parametrize("lost", [False, True])
-async def test_what_a_long_poll_brought_is_ours_when_it_could_be_extended(lost: bool) -> None:
-    """Its visibility may have begun, and ended, long before the answer was read."""
-
-    class Slow(ScriptedQueue):
-        async def receive(self, wait: int) -> list[Delivery]:
-            found = await super().receive(wait)
-            until = monotonic() + 1.5 * TINY
-            while monotonic() < until:
-                pass  # the answer lies there and is not read
-            return found
-
-    queue, handed = Slow([M1], visibility=TINY), list[str]()
-    queue.lost = {"m1"} if lost else set()
-
-    async def handle(deliveries: Sequence[Delivery]) -> Handled:
-        handed.extend(each.message_id for each in deliveries)
-        return Handled(list(deliveries))
-
-    await run(queue, handle)
-    assert queue.extended == [(["m1"], TINY)]
-    assert (handed, queue.deleted) == (([], []) if lost else (["m1"], ["m1"]))
-
-
 async def test_only_confirmed_deletions_are_reported() -> None:
     queue = ScriptedQueue([M1, M2])
     queue.kept = {"m1"}
