@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 from aio_pika import Message
 from aio_pika.abc import AbstractChannel, AbstractIncomingMessage
 from pamqp import commands as spec
+from pamqp import encode
 
 from events.ids import Version
 from events.outcome import Outcome, Status
+from gateway.amqp import ingress as ingress_module
 from gateway.amqp.broker import RabbitBroker, RabbitLine
 from gateway.amqp.publishing import COMMANDS, DEAD, DELIVERY_LIMIT, declared
 from headrace.local import rabbit_server
@@ -22,7 +25,7 @@ from headrace.local.process import start, stop
 from runtime.amqp import open_amqp
 from tests.unit.gateway.fakes import World, world
 
-LIMIT = 60.0
+LIMIT = 30.0
 
 
 def body(comment: str) -> bytes:
@@ -225,3 +228,72 @@ async def test_what_the_documents_show_publishes_a_command(amqp_url: str) -> Non
         await names["comment"](opened)
         await until(lambda: taken(gateway) == ["order-42"])
         assert gateway.queue.taken[0].stream == "comment-c42"
+
+
+def undecodable(number: int) -> spec.Basic.Properties:
+    """Properties with a time beyond what the library can read, which ends the whole connection: microseconds where seconds belong."""
+
+    class Beyond(datetime):
+        pass
+
+    return spec.Basic.Properties(
+        content_type="application/json", message_id=f"m{number}", delivery_mode=2, timestamp=Beyond(2020, 1, 1, tzinfo=UTC)
+    )
+
+
+async def test_a_message_that_ends_every_connection_wears_out_alone(amqp_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = encode.METHODS["timestamp"]
+    beyond = (1_700_000_000 * 10**6).to_bytes(8, "big")
+    monkeypatch.setitem(encode.METHODS, "timestamp", lambda value: beyond if type(value).__name__ == "Beyond" else plain(value))
+    monkeypatch.setattr(encode, "timestamp", encode.METHODS["timestamp"])
+    monkeypatch.setattr(ingress_module, "backoff", lambda *_: 0.01)
+    async with empty(amqp_url) as opened:
+        await publish(opened, *(create(number) for number in range(10)))
+        underlay = await opened.get_underlay_channel()
+        await underlay.basic_publish(body("poison"), exchange=COMMANDS, routing_key="comment.create", properties=undecodable(99))
+        await publish(opened, *(create(number) for number in range(10, 40)))
+        async with world(partitions=1, broker=RabbitBroker(amqp_url)) as gateway:
+            await until(lambda: {f"m{number}" for number in range(40)} <= set(taken(gateway)))
+            async with asyncio.timeout(LIMIT):
+                while await depth(opened, DEAD) + await depth(opened, COMMANDS) != 1 or not await depth(opened, DEAD):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        assert (await depth(opened, DEAD), await depth(opened, COMMANDS)) == (1, 0)
+
+
+async def test_a_consumer_that_the_broker_cancelled_is_noticed(amqp_url: str) -> None:
+    async with empty(amqp_url) as opened, world(broker=RabbitBroker(amqp_url)) as gateway:
+        await publish(opened, create(1))
+        await until(lambda: taken(gateway) == ["m1"])
+        ingress = gateway.gateway.ingress
+        assert ingress is not None
+        before = ingress._line
+        await opened.queue_delete(COMMANDS)
+        await until(lambda: ingress._line not in {None, before})  # a new one, and with it the queue is there again
+        await publish(opened, create(2))
+        await until(lambda: "m2" in taken(gateway))
+
+
+async def test_a_reply_queue_that_is_full_costs_its_owner_alone(amqp_url: str) -> None:
+    async with empty(amqp_url) as opened, world(broker=RabbitBroker(amqp_url)) as gateway:
+        full = await opened.declare_queue("full", exclusive=True, arguments={"x-max-length": 1, "x-overflow": "reject-publish"})
+        await opened.default_exchange.publish(Message(b"there"), full.name)
+        back = await opened.declare_queue("back", exclusive=True)
+        await publish(opened, create(1, reply_to=full.name), create(2, reply_to=back.name))
+        await until(lambda: len(taken(gateway)) == 2)
+        for command in sorted(gateway.queue.taken, key=lambda each: each.id):
+            gateway.notices.tell(command, Outcome(Status.APPLIED, Version(1)))
+        async with asyncio.timeout(5):
+            while (told := await back.get(fail=False)) is None:  # noqa: ASYNC110 - another process puts it there
+                await asyncio.sleep(0.02)
+        assert json.loads(told.body)["command_id"] == "m2"
+
+
+async def test_a_dead_letter_queue_that_was_deleted_is_there_again_before_anything_is_put_into_it(amqp_url: str) -> None:
+    async with empty(amqp_url) as opened, world(broker=RabbitBroker(amqp_url)) as gateway:
+        await publish(opened, create(1, content_type="text/plain"))
+        assert (await dead(opened)).message_id == "m1"
+        await opened.queue_delete(DEAD)
+        await publish(opened, create(2, content_type="text/plain"), create(3))
+        await until(lambda: taken(gateway) == ["m3"])
+        await declared(opened)
+        assert (await dead(opened)).message_id == "m2"
