@@ -163,6 +163,7 @@ async def corrupted(settings: Settings) -> AsyncIterator[str]:
             await connection.execute(row.values(text=text))
 
 
+@pytest.mark.slow
 async def test_the_knee_is_found_and_measured(live: Live) -> None:
     code, report, err = await run_load(live, "--rate", "max", "--search", "10", "--duration", "3", "--mix", "create=100")
     (rate,) = report["window"]["rates"]

@@ -11,6 +11,8 @@ import pytest
 
 from tests.acceptance.stack import Live
 
+pytestmark = pytest.mark.slow
+
 ROLES = {"gateway", "commands", "relay", "projector-rds", "projector-cache"}
 
 
