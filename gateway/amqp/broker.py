@@ -1,7 +1,7 @@
 """RabbitMQ behind the ports of `line`. The library's errors and types end here.
 
 Messages are taken from the channel below the library's own consumer: that one decodes properties nobody here needs, and a message it
-cannot decode would stay unacknowledged without a word. Names and arguments of queues and exchanges are a contract (docs/amqp.md).
+cannot decode would stay unacknowledged without a word. What cannot be read even here ends the connection: see `ingress.CAREFUL_FROM`.
 """
 
 import asyncio

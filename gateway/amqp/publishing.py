@@ -1,6 +1,7 @@
 """What the door says to RabbitMQ: dead letters and receipts. Over a connection of its own, opened when first needed.
 
 A broker in trouble (memory, disk) stops reading a connection that publishes; acknowledgements must not wait behind that.
+Names and arguments of queues and exchanges are a contract (docs/amqp.md).
 """
 
 import asyncio
