@@ -1,4 +1,4 @@
-"""Tables that belong to no projection: `headrace.generations`, `parked` and `published` beside all generations, `positions` in each."""
+"""Tables that belong to no projection: in `headrace` beside all generations, and `positions` in each."""
 
 from typing import Final
 
@@ -35,6 +35,16 @@ PARKED: Final = Table(
     Column("detail", Text, nullable=False, comment="one sentence, for people"),
     Column("first_version", BigInteger, nullable=False, comment="the version that could not be applied"),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("discarded_at", DateTime(timezone=True), comment="given up by an operator: counted, no longer waiting for one"),
+    schema=CONTROL_SCHEMA,
+)
+
+FED: Final = Table(
+    "fed",
+    METADATA,
+    Column("projector", Text, primary_key=True),
+    Column("generation", Integer, primary_key=True),
+    Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
     schema=CONTROL_SCHEMA,
 )
 

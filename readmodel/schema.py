@@ -25,7 +25,7 @@ from readmodel.domains import all_projections
 from readmodel.errors import NoSchema
 from runtime.settings import Settings, require
 
-CONTROL_REVISION: Final = "control_0002"
+CONTROL_REVISION: Final = "control_0003"
 GENERATION_REVISION: Final = "generation_0001"
 _SCRIPTS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 4_815_162_342  # of all databases' advisory locks this one is `migrate`'s
