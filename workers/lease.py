@@ -5,7 +5,9 @@ takes it over only after it watched the counter stand still for as long, by its 
 The epoch rises with every change of hands: checkpoints of an earlier epoch are refused.
 """
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,94 +15,102 @@ from botocore.exceptions import ClientError
 
 from runtime.aws import aws_errors, error_code
 from runtime.errors import ConfigurationError, Retryable
-from workers.shards import Progress
+from workers.shards import FREE, Progress, Row
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
-FREE: Final = "-"
-START: Final = Progress()
+MOST_KEYS: Final = 100  # of one BatchGetItem
+REFUSED: Final = "ConditionalCheckFailedException"
 
 
 class LeaseLost(Retryable):
-    """Somebody else holds it now: stop publishing. Not an error of ours."""
-
-
-@dataclass(slots=True)
-class Row:
-    """A lease as last read or written."""
-
-    key: str
-    owner: str = FREE
-    counter: int = 0
-    epoch: int = 0
-    progress: Progress = START
-    held_until: float = 0.0
-    """By our monotonic clock; only when we hold it."""
-
-    def held(self) -> bool:
-        return monotonic() < self.held_until
+    """Somebody else holds it now, or may: stop publishing. Not an error of ours."""
 
 
 class Leases:
-    """Reads and conditionally writes lease rows. `owner` is this process, unique for its life."""
+    """Reads and conditionally writes lease rows. `owner` is this process, unique for its life; `prefix` begins every row's id.
 
-    def __init__(self, dynamodb: "DynamoDBClient", table: str, owner: str, seconds: float) -> None:
-        self._dynamodb, self._table, self._owner = dynamodb, table, owner
-        self.seconds = seconds
-        self._watched: dict[str, tuple[int, int, float]] = {}
-        """Key -> (epoch, counter, when first seen so) of others' leases."""
+    Every call is given up after a third of a lease: what came of it is then found out by reading.
+    """
 
-    async def read(self, key: str) -> Row:
+    clock: Callable[[], float] = staticmethod(monotonic)
+    """Tests have one of their own."""
+
+    def __init__(self, dynamodb: "DynamoDBClient", table: str, owner: str, seconds: float, prefix: str = "lease#") -> None:
+        self._dynamodb, self._table = dynamodb, table
+        self.owner, self.seconds, self.prefix = owner, seconds, prefix
+
+    def key(self, arn: str, shard: str) -> str:
+        """A stream that was switched off and on again has a new ARN, and so new leases."""
+        return f"{self.prefix}{arn.rpartition('/')[2]}#{shard}"
+
+    async def read(self, keys: Iterable[str]) -> dict[str, Row]:
         """A row that is not there yet is a free lease at the beginning. Raises ConfigurationError on a foreign row."""
-        with aws_errors():
-            answer = await self._dynamodb.get_item(TableName=self._table, Key={"id": {"S": key}}, ConsistentRead=True)
-        item = answer.get("Item")
-        return Row(key) if item is None else _row(key, item)
+        rows = {key: Row(key) for key in keys}
+        wanted = list(rows)
+        for begin in range(0, len(wanted), MOST_KEYS):
+            for item in await self._get(wanted[begin : begin + MOST_KEYS]):
+                row = _row(item)
+                rows[row.key] = row
+        return rows
 
-    async def acquire(self, key: str) -> Row | None:
-        """The lease, when it is free, ours, or has stood still for its whole time; else None, and it is watched."""
-        row = await self.read(key)
-        now = monotonic()
-        if row.owner not in (FREE, self._owner):
-            epoch, counter, since = self._watched.get(key, (-1, -1, now))
-            if (epoch, counter) != (row.epoch, row.counter):
-                self._watched[key] = (row.epoch, row.counter, now)
-                return None
-            if now - since < self.seconds:
-                return None
-        try:
-            return await self._write(row, self._owner, row.epoch + 1, row.progress)
-        except LeaseLost:
-            return None
+    async def _get(self, keys: list[str]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        asked: Any = {self._table: {"Keys": [{"id": {"S": key}} for key in keys], "ConsistentRead": True}}
+        with aws_errors():
+            async with asyncio.timeout(self.seconds):
+                while asked:
+                    answer = await self._dynamodb.batch_get_item(RequestItems=asked)
+                    found += answer.get("Responses", {}).get(self._table, [])
+                    asked = answer.get("UnprocessedKeys")
+        return found
+
+    async def take(self, row: Row) -> Row:
+        """Make it ours, under the next epoch; the caller judged that it may be taken. Raises LeaseLost when it moved meanwhile."""
+        return await self._write(row, replace(row, owner=self.owner, epoch=row.epoch + 1))
 
     async def renew(self, row: Row, progress: Progress) -> Row:
-        """Keep it, and move its checkpoint in the same write. Raises LeaseLost."""
-        return await self._write(row, self._owner, row.epoch, progress)
+        """Keep it, and move its checkpoint in the same write; `wanted` of the answer is who asked for it. Raises LeaseLost."""
+        return await self._write(row, replace(row, owner=self.owner, progress=progress))
 
-    async def release(self, row: Row, progress: Progress) -> None:
-        """Hand it back with its checkpoint, so that a successor need not wait. Raises LeaseLost."""
-        await self._write(row, FREE, row.epoch, progress)
+    async def release(self, row: Row, progress: Progress, to: str = FREE) -> None:
+        """Hand it back or over with its checkpoint, so that a successor need not wait. Raises LeaseLost."""
+        await self._write(row, replace(row, owner=to, progress=progress))
 
-    async def _write(self, row: Row, owner: str, epoch: int, progress: Progress) -> Row:
-        sent = monotonic()
+    async def _write(self, seen: Row, row: Row) -> Row:
+        try:
+            return await self._put(seen, row)
+        except LeaseLost:
+            found = (await self.read([row.key]))[row.key]
+            # An answer of ours was lost, and the row is as we left it: nobody else writes under this owner and this epoch.
+            if found.epoch != row.epoch or found.counter <= seen.counter or found.owner not in (self.owner, row.owner):
+                raise
+        return await self._put(found, row)
+
+    async def _put(self, seen: Row, row: Row) -> Row:
+        row = replace(row, counter=seen.counter + 1, seconds=self.seconds, wanted="")
+        sent = self.clock()
         with aws_errors():
             try:
-                await self._dynamodb.put_item(
-                    TableName=self._table,
-                    Item=_item(Row(row.key, owner, row.counter + 1, epoch, progress)),
-                    ConditionExpression="attribute_not_exists(id) OR (lease_counter = :counter AND lease_epoch = :epoch)",
-                    ExpressionAttributeValues={":counter": {"N": str(row.counter)}, ":epoch": {"N": str(row.epoch)}},
-                )
+                async with asyncio.timeout(self.seconds / 3):
+                    answer = await self._dynamodb.put_item(
+                        TableName=self._table,
+                        Item=_item(row),
+                        ConditionExpression="attribute_not_exists(id) OR (lease_counter = :counter AND lease_epoch = :epoch)",
+                        ExpressionAttributeValues={":counter": {"N": str(seen.counter)}, ":epoch": {"N": str(seen.epoch)}},
+                        ReturnValues="ALL_OLD",
+                    )
             except ClientError as wrong:
-                if error_code(wrong) != "ConditionalCheckFailedException":
+                if error_code(wrong) != REFUSED:
                     raise
                 raise LeaseLost(row.key) from wrong
-        return Row(row.key, owner, row.counter + 1, epoch, progress, sent + self.seconds)
+        wanted = answer.get("Attributes", {}).get("lease_wanted", {"S": ""})["S"]
+        return replace(row, held_until=sent + self.seconds, wanted=wanted)
 
 
 def _item(row: Row) -> dict[str, Any]:
-    """A storage format. No checkpoint yet: no attribute, since some stores refuse an empty string."""
+    """A storage format. What is not known has no attribute, since some stores refuse an empty string."""
     item: dict[str, Any] = {
         "id": {"S": row.key},
         "lease_owner": {"S": row.owner},
@@ -108,17 +118,24 @@ def _item(row: Row) -> dict[str, Any]:
         "lease_epoch": {"N": str(row.epoch)},
         "shard_ended": {"BOOL": row.progress.ended},
     }
-    return item | ({"checkpoint": {"S": row.progress.sequence}} if row.progress.sequence else {})
+    if row.progress.sequence:
+        item["checkpoint"] = {"S": row.progress.sequence}
+    if row.seconds:
+        item["lease_seconds"] = {"N": f"{row.seconds:g}"}
+    return item
 
 
-def _row(key: str, item: dict[str, Any]) -> Row:
+def _row(item: Mapping[str, Any]) -> Row:
     try:
         return Row(
-            key,
+            item["id"]["S"],
             item["lease_owner"]["S"],
             int(item["lease_counter"]["N"]),
             int(item["lease_epoch"]["N"]),
             Progress(item.get("checkpoint", {"S": ""})["S"], bool(item["shard_ended"]["BOOL"])),
+            item.get("lease_wanted", {"S": ""})["S"],
+            float(item.get("lease_seconds", {"N": "0"})["N"]),
         )
     except (KeyError, TypeError, ValueError) as wrong:
-        raise ConfigurationError([f"the control table's row {key} is not a lease of ours"]) from wrong
+        name = item["id"]["S"] if isinstance(item.get("id"), dict) else "?"
+        raise ConfigurationError([f"the control table's row {name} is not a lease of ours"]) from wrong

@@ -48,6 +48,12 @@ class Page:
     """Records that nobody of us writes: changes and removals, and items that are no commits at all."""
 
 
+def sequence(record: Mapping[str, Any]) -> str:
+    """A stream record's sequence number."""
+    number: str = record["dynamodb"]["SequenceNumber"]
+    return number
+
+
 def read_page(records: Iterable[Mapping[str, Any]]) -> Page:
     """Take a GetRecords answer's records apart."""
     page = Page([], [], 0)

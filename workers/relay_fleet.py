@@ -2,40 +2,44 @@
 
 import asyncio
 import random
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from runtime import logs
-from runtime.aws import aws_errors
 from runtime.errors import Retryable
 from runtime.lifecycle import backoff, pause
-from workers.lease import Leases
-from workers.shard_reader import ShardReader
-from workers.shards import Progress, Shard, readable
-from workers.waking import Waker
-
-if TYPE_CHECKING:
-    from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
+from workers.lease import LeaseLost, Leases
+from workers.pacing import Pace
+from workers.shard_reader import ShardReader, Sink
+from workers.shards import FREE, Progress, Row, Shard, readable
+from workers.stream import EventStream
+from workers.walks import Wish
 
 LOOK_SECONDS: Final = 5.0
-_LOG: Final = logs.get("relay")
+_LOG: Final = logs.get("shards")
 
 
-class Relay:
-    """Runs until `stop`; `ready` is set as soon as the stream was found."""
+class Fleet:
+    """One reader of the stream, spread over any number of processes; `run` is this process's part in it.
 
-    def __init__(self, streams: "DynamoDBStreamsClient", arn: str, leases: Leases, reader: ShardReader) -> None:
-        self._streams, self._arn, self._leases, self._reader = streams, arn, leases, reader
+    Fleets whose leases begin with different prefixes read the stream independently of each other.
+    """
+
+    def __init__(self, stream: EventStream, leases: Leases, sink: Sink, pace: Callable[[], Pace], walks: Wish | None = None) -> None:
+        self._stream, self._leases = stream, leases
+        self._reader = ShardReader(stream.streams, leases, sink, pace, walks)
+        self._watched: dict[str, tuple[int, int, float]] = {}
         self._progress: dict[str, Progress] = {}
         self._reading: set[str] = set()
         self._changed = asyncio.Event()
 
-    async def run(self, waker: Waker, stop: asyncio.Event) -> None:
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop`; leases in hand are handed back."""
         failures = 0
         async with asyncio.TaskGroup() as readers:
             while not stop.is_set():
                 try:
-                    for shard in readable(await self._shards(), self._progress):
-                        await self._start(shard, readers, waker, stop)
+                    await self._look(readers, stop)
                     failures = 0
                 except Retryable as wrong:
                     failures += 1
@@ -55,23 +59,30 @@ class Relay:
                 each.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
-    async def _start(self, shard: Shard, readers: asyncio.TaskGroup, waker: Waker, stop: asyncio.Event) -> None:
-        if shard.id in self._reading:
-            return
-        row = await self._leases.acquire(self._key(shard))
-        if row is None:
-            return
+    async def _look(self, readers: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        arn = await self._stream.arn(age=60)
+        shards = await self._stream.shards(arn)
+        for shard in readable(shards, self._progress):
+            if shard.id not in self._reading:
+                await self._start(arn, shard, readers, stop)
+
+    async def _start(self, arn: str, shard: Shard, readers: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        key = self._leases.key(arn, shard.id)
+        row = (await self._leases.read([key]))[key]
         self._progress[shard.id] = row.progress
-        if row.progress.ended:
-            await self._leases.release(row, row.progress)
-            self._changed.set()
+        if row.progress.ended or not self._may_take(row):
+            self._changed.set() if row.progress.ended else None
+            return
+        try:
+            row = await self._leases.take(row)
+        except LeaseLost:
             return
         _LOG.info("lease taken", action="take_lease", shard=shard.id, epoch=row.epoch)
         self._reading.add(shard.id)
 
         async def read() -> None:
             try:
-                self._progress[shard.id] = await self._reader.read(shard, row, waker, stop)
+                self._progress[shard.id] = await self._reader.read(arn, shard, row, stop)
             except Retryable as wrong:
                 _LOG.warning("shard given up for now", action="read_shard", shard=shard.id, error=str(wrong))
             finally:
@@ -80,20 +91,12 @@ class Relay:
 
         readers.create_task(read())
 
-    def _key(self, shard: Shard) -> str:
-        """A stream that was switched off and on again has a new ARN, and so new leases."""
-        return f"lease#{self._arn.rpartition('/')[2]}#{shard.id}"
-
-    async def _shards(self) -> list[Shard]:
-        """All of them; DescribeStream gives a hundred a page."""
-        found: list[Shard] = []
-        start: dict[str, str] = {}
-        while True:
-            with aws_errors():
-                answer = await self._streams.describe_stream(StreamArn=self._arn, **start)  # type: ignore[arg-type]
-            description = answer["StreamDescription"]
-            found += [Shard(each["ShardId"], each.get("ParentShardId", "")) for each in description["Shards"]]
-            last = description.get("LastEvaluatedShardId")
-            if not last:
-                return found
-            start = {"ExclusiveStartShardId": last}
+    def _may_take(self, row: Row) -> bool:
+        if row.owner in (FREE, self._leases.owner):
+            return True
+        now = self._leases.clock()
+        epoch, counter, since = self._watched.get(row.key, (-1, -1, now))
+        if (epoch, counter) != (row.epoch, row.counter):
+            self._watched[row.key] = (row.epoch, row.counter, now)
+            return False
+        return now - since >= (row.seconds or self._leases.seconds)

@@ -1,181 +1,193 @@
-"""DynamoDB Streams to SNS: read a shard under its lease, publish its commits by partition, then move the checkpoint.
-
-At least once: a page published but not checkpointed is published again by whoever reads next, and the projectors' verdicts absorb it.
-"""
+"""One shard of DynamoDB Streams under its lease: every page to a sink, and the checkpoint after it."""
 
 import asyncio
 import random
-from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runtime import logs
 from runtime.aws import AwsRefused, aws_errors
 from runtime.errors import Retryable
 from runtime.lifecycle import backoff, pause
-from runtime.metrics import COMMITS, DISCARDS
-from workers.lease import LeaseLost, Leases, Row
-from workers.packing import Page, Parcel, plan, read_page
-from workers.shards import Progress, Shard
-from workers.waking import Waker
+from runtime.metrics import DISCARDS
+from workers.keeping import Held
+from workers.lease import LeaseLost, Leases
+from workers.pacing import Pace
+from workers.packing import sequence
+from workers.shards import Progress, Row, Shard
+from workers.walks import Wish
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
-    from types_aiobotocore_sns import SNSClient
 
-SHORT_SECONDS: Final = 0.05
-LONG_SECONDS: Final = 0.2
-MANY: Final = 50
-"""From one read to the next while commits come: what gathers meanwhile travels together. Short after a few commits, long after MANY:
-then a commit waits a tenth of a second on average, and a page, which costs six calls in all, carries that many more."""
-IDLE_SECONDS: Final = 1.0
-WARM_SECONDS: Final = 0.5
-"""For so long after a wake-up call an empty page means "not there yet", not "nothing to do"."""
-_LOG: Final = logs.get("relay")
+PAGE: Final = 1000
+GRACE_SECONDS: Final = 5.0
+"""For what a sink has in hand when its process stops or its lease is asked for."""
+_LOG: Final = logs.get("shards")
 _TRIMMED: Final = "TrimmedDataAccessException"
-_EXPIRED: Final = frozenset({"ExpiredIteratorException", _TRIMMED})
+_EXPIRED: Final = "ExpiredIteratorException"
+_GONE: Final = "ResourceNotFoundException"
 
 
-class Topic:
-    """The SNS FIFO topic: publishes a call's parcels until SNS took every one."""
+class ShardGone(Retryable):
+    """The stream does not know the shard, or itself, any more."""
 
-    def __init__(self, sns: "SNSClient", arn: str) -> None:
-        self._sns, self._arn = sns, arn
 
-    async def publish(self, parcels: list[Parcel], row: Row) -> None:
-        """Retries what failed, in place, for as long as the lease is surely held. Raises LeaseLost."""
-        attempt = 0
-        while parcels:
-            if not row.held():
-                raise LeaseLost(row.key)
-            try:
-                parcels = await self._publish(parcels)
-            except Retryable as wrong:
-                _LOG.warning("publish failed", action="publish", error=str(wrong), parcels=len(parcels))
-            if parcels:
-                attempt += 1
-                await asyncio.sleep(backoff(attempt, random.random()))  # noqa: S311 - jitter
+class Sink(Protocol):
+    """What is done with the records of a shard, in the order in which the stream gives them. One object for all shards of a process."""
 
-    async def _publish(self, parcels: list[Parcel]) -> list[Parcel]:
-        entries: Any = [
-            {
-                "Id": str(number),
-                "Message": parcel.body,
-                "MessageGroupId": f"p{parcel.partition}",
-                "MessageDeduplicationId": parcel.once,
-            }
-            for number, parcel in enumerate(parcels)
-        ]
-        with aws_errors():
-            answer = await self._sns.publish_batch(TopicArn=self._arn, PublishBatchRequestEntries=entries)
-        failed = {int(entry["Id"]) for entry in answer.get("Failed", [])}
-        return [parcel for number, parcel in enumerate(parcels) if number in failed]
+    async def take(self, records: Sequence[Mapping[str, Any]], lease: Held) -> str:
+        """Do it, and return how far the checkpoint may move: a sequence number of this or an earlier page; "": nowhere yet.
+
+        It may take as long as it likes, the lease is renewed meanwhile; what must not be done by two at once it does only while
+        `lease.held()`. It is called for empty pages too, and again and again at a shard's end until all is let go. Records beyond
+        the checkpoint come again: after a crash, to another process, or to this one when an iterator had to be renewed.
+        On a stop or a hand-over it is cancelled after five seconds. Raises LeaseLost; a Retryable is tried again with the same page.
+        """
+        ...
 
 
 class ShardReader:
-    """Reads one shard under one lease, from its checkpoint to `stop`, its end, or the lease's loss."""
+    """Reads a shard from its checkpoint to its end, to a stop, or to the loss of its lease."""
 
-    def __init__(self, streams: "DynamoDBStreamsClient", arn: str, topic: Topic, leases: Leases) -> None:
-        self._streams, self._arn, self._topic = streams, arn, topic
-        self._leases = leases
+    def __init__(
+        self, streams: "DynamoDBStreamsClient", leases: Leases, sink: Sink, pace: Callable[[], Pace], walks: Wish | None = None
+    ) -> None:
+        self._streams, self._leases, self._sink, self._pace, self._walks = streams, leases, sink, pace, walks
 
-    async def read(self, shard: Shard, row: Row, waker: Waker, stop: asyncio.Event) -> Progress:
-        """How far it got; the lease is handed back with it."""
-        reading = _Reading(shard, row, row.progress, monotonic() + self._leases.seconds / 3)
+    async def read(
+        self, arn: str, shard: Shard, row: Row, stop: asyncio.Event, grants: Callable[[str], bool] = lambda _: False
+    ) -> Progress:
+        """How far it got; the lease is handed back with it. `grants` decides who gets the lease that asks for it.
+
+        Raises Retryable (the lease is kept, or left to run out) and AwsRefused.
+        """
+        lease = Held(self._leases, row, grants)
         try:
-            await self._read(reading, waker, stop)
-        except LeaseLost:
-            _LOG.warning("lease lost", action="lose_lease", shard=shard.id, epoch=row.epoch)
-            return reading.progress
-        await self._leases.release(reading.row, reading.progress)
-        return reading.progress
+            await self._under(lease, arn, shard, stop)
+            await lease.hand_back()
+        except LeaseLost as wrong:
+            _LOG.warning("lease lost", action="lose_lease", shard=shard.id, epoch=row.epoch, error=str(wrong))
+        return lease.progress
 
-    async def _read(self, reading: "_Reading", waker: Waker, stop: asyncio.Event) -> None:
-        iterator = await self._iterator(reading)
-        while not stop.is_set():
-            asked = monotonic()
+    async def _under(self, lease: Held, arn: str, shard: Shard, stop: asyncio.Event) -> None:
+        """Read and renew side by side. What is under way when the lease is lost is cut off."""
+        keeping = asyncio.ensure_future(lease.keep())
+        reading = asyncio.ensure_future(self._read(_Reading(arn, shard, lease, self._pace())))
+        ending = [asyncio.ensure_future(each.wait()) for each in (stop, lease.leaving)]
+        try:
+            await asyncio.wait([keeping, reading, *ending], return_when=asyncio.FIRST_COMPLETED)
+            lease.leaving.set()
+            if not keeping.done():
+                await asyncio.wait([keeping, reading], timeout=GRACE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            lease.end()
+            for each in (reading, *ending):
+                each.cancel()
+            await asyncio.gather(keeping, reading, *ending, return_exceptions=True)
+        for each in (reading, keeping):
+            if not each.cancelled():
+                each.result()
+
+    async def _read(self, reading: "_Reading") -> None:
+        lease = reading.lease
+        iterator = await self._begin(reading)
+        while iterator and not lease.leaving.is_set():
+            asked = self._leases.clock()
             try:
                 with aws_errors():
-                    answer = await self._streams.get_records(ShardIterator=iterator, Limit=1000)
+                    answer = await self._streams.get_records(ShardIterator=iterator, Limit=PAGE)
             except (Retryable, AwsRefused) as wrong:
-                iterator = await self._recover(wrong, reading, stop)
+                iterator = await self._recover(wrong, reading)
                 continue
-            records = answer["Records"]
-            if records:
-                await self._relay(read_page(records), reading)
-                reading.progress = Progress(records[-1]["dynamodb"]["SequenceNumber"])
-            next_iterator: str | None = answer.get("NextShardIterator")
-            if next_iterator is None:
-                reading.progress = Progress(reading.progress.sequence, ended=True)
+            reading.failures = 0
+            records: Sequence[Mapping[str, Any]] = answer["Records"]
+            await self._take(records, reading)
+            if answer.get("NextShardIterator") is None:
+                await self._end(reading)
                 return
-            iterator = next_iterator
-            await self._renew_when_due(reading)
-            await _rest(waker, stop, asked, len(records))
+            iterator = answer["NextShardIterator"]
+            await reading.pace.rest(lease.leaving, asked, len(records))
+
+    async def _take(self, records: Sequence[Mapping[str, Any]], reading: "_Reading") -> None:
+        lease = reading.lease
+        if records:
+            reading.last = sequence(records[-1])
+        while True:
+            try:
+                done = await self._sink.take(records, lease)
+                break
+            except LeaseLost:
+                raise
+            except Retryable as wrong:
+                reading.failures += 1
+                _LOG.warning("page tried again", action="take_page", shard=reading.shard.id, error=str(wrong))
+                if await pause(lease.leaving, backoff(reading.failures, random.random())):  # noqa: S311 - jitter
+                    return
+        if done:
+            lease.progress = Progress(done)
+
+    async def _end(self, reading: "_Reading") -> None:
+        """The shard is read to its end once the sink has let go of its last record."""
+        lease = reading.lease
+        while lease.progress.sequence != reading.last:
+            if await pause(lease.leaving, self._leases.seconds / 10):
+                return
+            await self._take((), reading)
+        lease.progress = Progress(lease.progress.sequence, ended=True)
+
+    async def _begin(self, reading: "_Reading") -> str:
+        """The first iterator; "" when the lease is given up before there is one."""
+        try:
+            return await self._iterator(reading)
+        except (Retryable, AwsRefused) as wrong:
+            return await self._recover(wrong, reading)
+
+    async def _recover(self, wrong: Retryable | AwsRefused, reading: "_Reading") -> str:
+        """A new iterator at the checkpoint, after a pause; "" when the lease is given up. Raises what no new iterator can mend."""
+        error: Retryable | AwsRefused = wrong
+        while True:
+            code = error.code if isinstance(error, AwsRefused) else ""
+            if code == _GONE:
+                raise ShardGone(reading.shard.id) from error
+            if isinstance(error, (LeaseLost, ShardGone)) or (code and code not in {_EXPIRED, _TRIMMED}):
+                raise error
+            _LOG.warning("shard read again", action="recover", shard=reading.shard.id, error=str(error))
+            reading.failures += 1
+            if await pause(reading.lease.leaving, backoff(reading.failures, random.random())):  # noqa: S311 - jitter
+                return ""
+            try:
+                return await (self._oldest(reading) if code == _TRIMMED else self._iterator(reading))
+            except (Retryable, AwsRefused) as again:
+                error = again
 
     async def _iterator(self, reading: "_Reading") -> str:
-        """After the checkpoint, or from the oldest record left when that one is gone."""
-        oldest = {"ShardIteratorType": "TRIM_HORIZON"}
-        if not reading.progress.sequence:
-            return await self._iterator_at(reading, oldest)
-        try:
-            after = {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": reading.progress.sequence}
-            return await self._iterator_at(reading, after)
-        except AwsRefused as wrong:
-            if wrong.code != _TRIMMED:
-                raise
-        # Records are gone from the stream; the projectors see the gap and read the store.
+        """After the checkpoint; at the oldest record when there is none yet."""
+        sequence_number = reading.lease.progress.sequence
+        if not sequence_number:
+            return await self._iterator_at(reading, {"ShardIteratorType": "TRIM_HORIZON"})
+        reading.last = sequence_number
+        return await self._iterator_at(reading, {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "SequenceNumber": sequence_number})
+
+    async def _oldest(self, reading: "_Reading") -> str:
+        """Records are gone from the stream. The projectors see a gap where more of a stream comes; the full walk finds the rest."""
         DISCARDS.labels("relay", "trimmed").inc()
         _LOG.error("records lost to the stream's age", action="trim", shard=reading.shard.id)
-        return await self._iterator_at(reading, oldest)
+        if self._walks is not None:
+            await self._walks.want(f"records of shard {reading.shard.id} were trimmed before they were read")
+        return await self._iterator_at(reading, {"ShardIteratorType": "TRIM_HORIZON"})
 
     async def _iterator_at(self, reading: "_Reading", where: dict[str, Any]) -> str:
         with aws_errors():
-            answer = await self._streams.get_shard_iterator(StreamArn=self._arn, ShardId=reading.shard.id, **where)
+            answer = await self._streams.get_shard_iterator(StreamArn=reading.arn, ShardId=reading.shard.id, **where)
         return answer["ShardIterator"]
-
-    async def _recover(self, wrong: Exception, reading: "_Reading", stop: asyncio.Event) -> str:
-        """A new iterator, after a pause. Raises what no new iterator can mend."""
-        code = wrong.code if isinstance(wrong, AwsRefused) else ""
-        if isinstance(wrong, AwsRefused) and code not in _EXPIRED:
-            raise wrong
-        _LOG.warning("shard read again", action="recover", shard=reading.shard.id, error=str(wrong))
-        reading.failures += 1
-        await pause(stop, backoff(reading.failures, random.random()))  # noqa: S311 - jitter
-        await self._renew_when_due(reading)
-        return await self._iterator(reading)
-
-    async def _relay(self, page: Page, reading: "_Reading") -> None:
-        reading.failures = 0
-        for calls in plan(page):
-            publishing = (self._topic.publish(parcels, reading.row) for parcels in calls)
-            for failed in await asyncio.gather(*publishing, return_exceptions=True):
-                if failed is not None:
-                    raise failed
-            await self._renew_when_due(reading)
-        COMMITS.labels("relay", "published").inc(len(page.commits) + len(page.stubs))
-        if page.foreign:
-            DISCARDS.labels("relay", "foreign").inc(page.foreign)
-            _LOG.error("records that are not appends", action="tamper", shard=reading.shard.id, records=page.foreign)
-        _LOG.info("page relayed", action="relay_page", shard=reading.shard.id, commits=len(page.commits), stubs=len(page.stubs))
-
-    async def _renew_when_due(self, reading: "_Reading") -> None:
-        if monotonic() >= reading.renew_at:
-            reading.renew_at = monotonic() + self._leases.seconds / 3
-            reading.row = await self._leases.renew(reading.row, reading.progress)
 
 
 class _Reading:
     """What changes while a shard is read."""
 
-    def __init__(self, shard: Shard, row: Row, progress: Progress, renew_at: float) -> None:
-        self.shard, self.row, self.progress, self.renew_at = shard, row, progress, renew_at
+    def __init__(self, arn: str, shard: Shard, lease: Held, pace: Pace) -> None:
+        self.arn, self.shard, self.lease, self.pace = arn, shard, lease, pace
+        self.last = lease.progress.sequence
+        """Of the last record given to the sink."""
         self.failures = 0
-
-
-async def _rest(waker: Waker, stop: asyncio.Event, asked: float, records: int) -> None:
-    """Busy: a short gathering pause. Just woken: look again soon. Idle: until somebody calls, at most a second."""
-    now = monotonic()
-    if records or now - waker.last_called < WARM_SECONDS:
-        gather = SHORT_SECONDS + (LONG_SECONDS - SHORT_SECONDS) * min(1.0, records / MANY)
-        await pause(stop, max(0.0, asked + gather - now))
-    else:
-        await waker.wait(stop, IDLE_SECONDS)

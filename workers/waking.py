@@ -24,6 +24,8 @@ class Waker:
         self._client, self._channel = client, channel
         self._event = asyncio.Event()
         self.last_called = 0.0
+        self.listening = False
+        """Whether a call would be heard now."""
 
     async def wait(self, stop: asyncio.Event, seconds: float) -> None:
         """Until called, stopped, or `seconds` are over."""
@@ -44,6 +46,7 @@ class Waker:
                 await self._subscribed(stop)
                 failures = 0
             except (redis.exceptions.RedisError, OSError) as wrong:
+                self.listening = False
                 failures += 1
                 _LOG.warning("not listening", action="listen", error=type(wrong).__name__, failures=failures)
                 await pause(stop, backoff(failures, random.random()))  # noqa: S311 - jitter
@@ -51,6 +54,7 @@ class Waker:
     async def _subscribed(self, stop: asyncio.Event) -> None:
         async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
             await subscription.subscribe(self._channel)
+            self.listening = True
             while not stop.is_set():
                 message = await unless_stopped(stop, subscription.get_message(timeout=LISTEN_SECONDS))
                 if message is not None:

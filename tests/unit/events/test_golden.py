@@ -34,8 +34,8 @@ from runtime.stack import Changing, Stack
 from runtime.times import Micros
 from tests.support import ledger
 from tests.support.said import REGISTRY, said
-from workers.lease import Row, _item, _row
-from workers.shards import Progress
+from workers.lease import _item, _row
+from workers.shards import Progress, Row
 
 FOLDER = Path(__file__).parents[2] / "golden"
 STREAM = StreamId("acme/comment-0f3b")
@@ -123,7 +123,7 @@ def item(lies_there: bytes) -> dict[str, Any]:
 
 def lease(lies_there: bytes) -> Row:
     row = item(lies_there)
-    return _row(row["id"]["S"], row)
+    return _row(row)
 
 
 FORMATS = {

@@ -1,6 +1,7 @@
 """A shard read to its end: what moves the checkpoint, what is published again, and what ends a reader."""
 
 import asyncio
+from time import monotonic
 from typing import Any, cast
 
 import pytest
@@ -11,10 +12,11 @@ from runtime.aws import AwsRefused
 from tests.support.fake_streams import FakeSns, FakeStreams, refused
 from tests.support.fake_table import FakeTable
 from tests.unit.workers.test_packing import commit
-from workers.lease import LeaseLost, Leases
-from workers.shard_reader import ShardReader, Topic
+from workers.lease import Leases
+from workers.pacing import Pace
+from workers.publishing import Publisher, Topic
+from workers.shard_reader import ShardReader
 from workers.shards import Progress, Shard
-from workers.waking import Waker
 
 CHECKPOINT = "checkpoint"
 
@@ -25,17 +27,19 @@ def records(*firsts: int) -> list[dict[str, Any]]:
     ]
 
 
+class Eager(Pace):
+    async def rest(self, *_: object) -> None:
+        await asyncio.sleep(0)
+
+
 async def read(streams: FakeStreams, sns: FakeSns, table: FakeTable, *, begin: str = "", seconds: float = 10) -> Progress:
     leases = Leases(cast(Any, table), "control", "ann", seconds)
-    row = await leases.acquire("s")
-    assert row is not None
+    row = await leases.take((await leases.read(["s"]))["s"])
     if begin:
         row = await leases.renew(row, Progress(begin))
-    reader = ShardReader(cast(Any, streams), "arn", Topic(cast(Any, sns), "topic"), leases)
-    waker = Waker(cast(Any, None), "appended")
-    waker.last_called = float("inf")  # called all the time: no long rests
+    reader = ShardReader(cast(Any, streams), leases, Publisher(Topic(cast(Any, sns), "topic")), Eager)
     async with asyncio.timeout(5):
-        return await reader.read(Shard("s"), row, waker, asyncio.Event())
+        return await reader.read("arn", Shard("s"), row, asyncio.Event())
 
 
 def published(sns: FakeSns) -> list[int]:
@@ -87,13 +91,20 @@ async def test_what_aws_refuses_for_good_ends_the_reader() -> None:
         await read(FakeStreams([refused("AccessDenied")]), FakeSns(), FakeTable())
 
 
-async def test_nothing_is_published_under_a_lease_that_ran_out_and_no_checkpoint_moves() -> None:
-    table = FakeTable()
-    sns = FakeSns([refused("Throttling")] * 50)
-    progress = await read(FakeStreams([records(1), records(2)]), sns, table, seconds=0.2)
+async def test_nothing_is_published_under_a_lease_that_could_not_be_renewed_and_no_checkpoint_moves() -> None:
+    table, began = FakeTable(), monotonic()
+    sns = FakeSns([refused("Throttling")] * 50, seen=table.away.set)
+    progress = await read(FakeStreams([records(1), records(2)]), sns, table, seconds=0.3)
+    assert monotonic() - began < 0.3
     assert progress == Progress()
     assert CHECKPOINT not in table.rows["s"]
-    assert len(sns.calls) < 10
+
+
+async def test_a_page_that_takes_longer_than_a_lease_keeps_it() -> None:
+    table = FakeTable()
+    sns = FakeSns([refused("Throttling")] * 5)
+    assert (await read(FakeStreams([records(1), records(2)]), sns, table, seconds=0.3)).sequence == "102"
+    assert int(table.rows["s"]["lease_counter"]["N"]) > 4
 
 
 async def test_a_lease_taken_by_another_meanwhile_is_left_alone() -> None:
@@ -102,6 +113,5 @@ async def test_a_lease_taken_by_another_meanwhile_is_left_alone() -> None:
     def steal() -> None:
         table.rows["s"] = table.rows["s"] | {"lease_owner": {"S": "bob"}, "lease_epoch": {"N": "9"}, CHECKPOINT: {"S": "500"}}
 
-    with pytest.raises(LeaseLost):
-        await read(FakeStreams([records(1)]), FakeSns(seen=steal), table)
+    await read(FakeStreams([records(1)]), FakeSns(seen=steal), table)
     assert table.rows["s"][CHECKPOINT] == {"S": "500"}

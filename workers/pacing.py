@@ -1,0 +1,46 @@
+"""How soon a shard is read again: at once when there is more, shortly when commits come, ever more rarely when nothing does."""
+
+import asyncio
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from runtime.lifecycle import pause
+from workers.waking import Waker
+
+SHORT_SECONDS: Final = 0.05
+LONG_SECONDS: Final = 0.2
+MANY: Final = 50
+"""From one read to the next while commits come: what gathers meanwhile travels together. Short after a few commits, long after MANY:
+then a commit waits a tenth of a second on average, and a page, which costs six calls in all, carries that many more."""
+IDLE_SECONDS: Final = 2.0
+ALONE_SECONDS: Final = 1.0
+"""The same while nobody can call: Redis is away, or there is no waker."""
+FULL: Final = 1000
+"""Records of a page behind which there are surely more."""
+
+
+class Pace:
+    """One shard's. After a commit or a call the pauses begin short and grow with the quiet, up to `idle` seconds."""
+
+    def __init__(
+        self, waker: Waker | None = None, idle: float = IDLE_SECONDS, alone: float = ALONE_SECONDS, clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._waker, self._idle, self._alone, self._clock = waker, idle, alone, clock
+        self._moved = clock()
+
+    async def rest(self, leaving: asyncio.Event, asked: float, records: int) -> None:
+        """After a page of `records` that was asked for at `asked`; ends at once when `leaving` is set."""
+        now = self._clock()
+        if records:
+            self._moved = now
+            gather = SHORT_SECONDS + (LONG_SECONDS - SHORT_SECONDS) * min(1.0, records / MANY)
+            await pause(leaving, 0 if records >= FULL else max(0.0, asked + gather - now))
+            return
+        waker = self._waker
+        if waker is None:
+            await pause(leaving, max(SHORT_SECONDS, min(self._alone, (now - self._moved) / 4)))
+            return
+        quiet = now - max(self._moved, waker.last_called)
+        most = self._idle if waker.listening else self._alone
+        await waker.wait(leaving, max(SHORT_SECONDS, min(most, quiet / 4)))
