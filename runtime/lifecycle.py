@@ -38,6 +38,17 @@ async def pause(stop: asyncio.Event, seconds: float) -> bool:
         return False
 
 
+async def any_set(seconds: float, *events: asyncio.Event) -> None:
+    """Wait until one of these is set, at most so many seconds."""
+    tasks = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def unless_stopped(stop: asyncio.Event, work: Awaitable[_T]) -> _T | None:
     """The result of `work`, or None when stop came first (the work is then cancelled and awaited)."""
     task = asyncio.ensure_future(work)

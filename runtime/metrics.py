@@ -66,6 +66,21 @@ ENVELOPES: Final = Counter("headrace_envelopes", "Commands or commits that were 
 PARTITIONS_OTHER: Final = Counter(
     "headrace_other_partitions", "Batches with parcels packed under another number of partitions than the stack's", registry=REGISTRY
 )
+LEASES_HELD: Final = Gauge("headrace_leases_held", "Shards that this process reads", ["leases"], registry=REGISTRY)
+LEASES_TAKEN: Final = Counter(
+    "headrace_leases_taken",
+    "Leases taken: free, expired, asked for from a busier owner, or our own again",
+    ["leases", "was"],
+    registry=REGISTRY,
+)
+LEASES_GIVEN: Final = Counter("headrace_leases_given", "Leases handed over to who asked for them", ["leases"], registry=REGISTRY)
+LEASES_LOST: Final = Counter("headrace_leases_lost", "Leases that ended under this process", ["leases"], registry=REGISTRY)
+SHARDS_UNREAD: Final = Gauge(
+    "headrace_shards_unread", "Readable shards that nobody reads for three lease times", ["leases"], registry=REGISTRY
+)
+STREAM_LAG: Final = Gauge(
+    "headrace_stream_lag_seconds", "Age of the newest record read when it was done with", ["leases"], registry=REGISTRY
+)
 PASSED_AT: Final = Gauge("headrace_passed_at_seconds", "Time of the newest commit this projector has passed", registry=REGISTRY)
 HOP_SECONDS: Final = Histogram(
     "headrace_hop_seconds",

@@ -66,6 +66,39 @@ class Leases:
                     asked = answer.get("UnprocessedKeys")
         return found
 
+    async def all(self) -> list[Row]:
+        """Every row of this prefix, of whatever stream: a scan, for now and then. Rows that are no leases are passed over."""
+        rows: list[Row] = []
+        start: dict[str, Any] = {}
+        while True:
+            with aws_errors():
+                answer = await self._dynamodb.scan(
+                    TableName=self._table,
+                    FilterExpression="begins_with(id, :prefix) AND attribute_exists(lease_epoch)",
+                    ExpressionAttributeValues={":prefix": {"S": self.prefix}},
+                    **start,
+                )
+            rows += [row for row in map(_row, answer["Items"]) if row.key.count("#") >= 2]
+            if "LastEvaluatedKey" not in answer:
+                return rows
+            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+    async def delete(self, row: Row) -> bool:
+        """False: it was written to meanwhile, and stays."""
+        with aws_errors():
+            try:
+                await self._dynamodb.delete_item(
+                    TableName=self._table,
+                    Key={"id": {"S": row.key}},
+                    ConditionExpression="lease_counter = :counter AND lease_epoch = :epoch",
+                    ExpressionAttributeValues={":counter": {"N": str(row.counter)}, ":epoch": {"N": str(row.epoch)}},
+                )
+            except ClientError as wrong:
+                if error_code(wrong) != REFUSED:
+                    raise
+                return False
+        return True
+
     async def take(self, row: Row) -> Row:
         """Make it ours, under the next epoch; the caller judged that it may be taken. Raises LeaseLost when it moved meanwhile."""
         return await self._write(row, replace(row, owner=self.owner, epoch=row.epoch + 1))
@@ -77,6 +110,22 @@ class Leases:
     async def release(self, row: Row, progress: Progress, to: str = FREE) -> None:
         """Hand it back or over with its checkpoint, so that a successor need not wait. Raises LeaseLost."""
         await self._write(row, replace(row, owner=to, progress=progress))
+
+    async def ask(self, row: Row) -> None:
+        """Tell its owner, who learns of it at the next renewal. Nothing happens when the lease changed hands, or somebody asked before."""
+        with aws_errors():
+            try:
+                async with asyncio.timeout(self.seconds / 3):
+                    await self._dynamodb.update_item(
+                        TableName=self._table,
+                        Key={"id": {"S": row.key}},
+                        UpdateExpression="SET lease_wanted = :me",
+                        ConditionExpression="lease_owner = :owner AND lease_epoch = :epoch AND attribute_not_exists(lease_wanted)",
+                        ExpressionAttributeValues={":me": {"S": self.owner}, ":owner": {"S": row.owner}, ":epoch": {"N": str(row.epoch)}},
+                    )
+            except ClientError as wrong:
+                if error_code(wrong) != REFUSED:
+                    raise
 
     async def _write(self, seen: Row, row: Row) -> Row:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from runtime import logs
 from runtime.aws import aws_errors
 from runtime.errors import Retryable
-from runtime.lifecycle import backoff
+from runtime.lifecycle import backoff, pause
 from runtime.metrics import COMMITS, DISCARDS
 from workers.keeping import Held
 from workers.lease import LeaseLost
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _LOG: Final = logs.get("relay")
 
 
+class NotPublished(Retryable):
+    """SNS did not take it, and it is time to leave."""
+
+
 class Topic:
     """The SNS FIFO topic: publishes a call's parcels until SNS took every one."""
 
@@ -30,7 +34,7 @@ class Topic:
         self._sns, self._arn = sns, arn
 
     async def publish(self, parcels: list[Parcel], lease: Held) -> None:
-        """Retries what failed, in place, for as long as the lease is surely held. Raises LeaseLost."""
+        """Retries what failed, in place, for as long as the lease is surely held. Raises LeaseLost, NotPublished."""
         attempt = 0
         while parcels:
             if not lease.held():
@@ -43,7 +47,8 @@ class Topic:
                 _LOG.warning("publish failed", action="publish", error=str(wrong), parcels=len(parcels))
             if parcels:
                 attempt += 1
-                await asyncio.sleep(backoff(attempt, random.random()))  # noqa: S311 - jitter
+                if await pause(lease.leaving, backoff(attempt, random.random())):  # noqa: S311 - jitter
+                    raise NotPublished(lease.key)
 
     async def _publish(self, parcels: list[Parcel]) -> list[Parcel]:
         entries: Any = [

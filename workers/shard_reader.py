@@ -3,13 +3,14 @@
 import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
+from time import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from runtime import logs
 from runtime.aws import AwsRefused, aws_errors
 from runtime.errors import Retryable
 from runtime.lifecycle import backoff, pause
-from runtime.metrics import DISCARDS
+from runtime.metrics import DISCARDS, STREAM_LAG
 from workers.keeping import Held
 from workers.lease import LeaseLost, Leases
 from workers.pacing import Pace
@@ -42,7 +43,8 @@ class Sink(Protocol):
         It may take as long as it likes, the lease is renewed meanwhile; what must not be done by two at once it does only while
         `lease.held()`. It is called for empty pages too, and again and again at a shard's end until all is let go. Records beyond
         the checkpoint come again: after a crash, to another process, or to this one when an iterator had to be renewed.
-        On a stop or a hand-over it is cancelled after five seconds. Raises LeaseLost; a Retryable is tried again with the same page.
+        On a stop or a hand-over `lease.leaving` is set: return soon, after five seconds it is cancelled and the lease left to run
+        out. Raises LeaseLost; another Retryable is tried again with the same page.
         """
         ...
 
@@ -54,24 +56,28 @@ class ShardReader:
         self, streams: "DynamoDBStreamsClient", leases: Leases, sink: Sink, pace: Callable[[], Pace], walks: Wish | None = None
     ) -> None:
         self._streams, self._leases, self._sink, self._pace, self._walks = streams, leases, sink, pace, walks
+        self._lags: dict[str, float] = {}
 
     async def read(
         self, arn: str, shard: Shard, row: Row, stop: asyncio.Event, grants: Callable[[str], bool] = lambda _: False
     ) -> Progress:
         """How far it got; the lease is handed back with it. `grants` decides who gets the lease that asks for it.
 
-        Raises Retryable (the lease is kept, or left to run out) and AwsRefused.
+        Raises LeaseLost, which is no error of ours; another Retryable, after which the lease is left as it is; AwsRefused.
         """
         lease = Held(self._leases, row, grants)
         try:
-            await self._under(lease, arn, shard, stop)
-            await lease.hand_back()
-        except LeaseLost as wrong:
-            _LOG.warning("lease lost", action="lose_lease", shard=shard.id, epoch=row.epoch, error=str(wrong))
+            if await self._under(lease, arn, shard, stop):
+                await lease.hand_back()
+        finally:
+            self._tell_lag(shard, None)
         return lease.progress
 
-    async def _under(self, lease: Held, arn: str, shard: Shard, stop: asyncio.Event) -> None:
-        """Read and renew side by side. What is under way when the lease is lost is cut off."""
+    async def _under(self, lease: Held, arn: str, shard: Shard, stop: asyncio.Event) -> bool:
+        """Read and renew side by side; what is under way when the lease is lost is cut off.
+
+        False: it was cut off by our own leaving, and may go on in the network, so that the lease must run out by itself.
+        """
         keeping = asyncio.ensure_future(lease.keep())
         reading = asyncio.ensure_future(self._read(_Reading(arn, shard, lease, self._pace())))
         ending = [asyncio.ensure_future(each.wait()) for each in (stop, lease.leaving)]
@@ -88,6 +94,7 @@ class ShardReader:
         for each in (reading, keeping):
             if not each.cancelled():
                 each.result()
+        return not reading.cancelled()
 
     async def _read(self, reading: "_Reading") -> None:
         lease = reading.lease
@@ -103,6 +110,7 @@ class ShardReader:
             reading.failures = 0
             records: Sequence[Mapping[str, Any]] = answer["Records"]
             await self._take(records, reading)
+            self._tell_lag(reading.shard, records)
             if answer.get("NextShardIterator") is None:
                 await self._end(reading)
                 return
@@ -126,6 +134,15 @@ class ShardReader:
                     return
         if done:
             lease.progress = Progress(done)
+
+    def _tell_lag(self, shard: Shard, records: Sequence[Mapping[str, Any]] | None) -> None:
+        """How old the newest record taken was; none are left to take: 0; not read here any more: None."""
+        if records is None:
+            self._lags.pop(shard.id, None)
+        else:
+            created = records[-1]["dynamodb"].get("ApproximateCreationDateTime") if records else None
+            self._lags[shard.id] = max(0.0, time() - created.timestamp()) if created else 0.0
+        STREAM_LAG.labels(self._leases.prefix.rstrip("#")).set(max(self._lags.values(), default=0.0))
 
     async def _end(self, reading: "_Reading") -> None:
         """The shard is read to its end once the sink has let go of its last record."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import redis.exceptions
 
 from runtime import logs
-from runtime.lifecycle import backoff, pause, unless_stopped
+from runtime.lifecycle import any_set, backoff, pause, unless_stopped
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -29,13 +29,9 @@ class Waker:
 
     async def wait(self, stop: asyncio.Event, seconds: float) -> None:
         """Until called, stopped, or `seconds` are over."""
-        tasks = [asyncio.ensure_future(self._event.wait()), asyncio.ensure_future(stop.wait())]
         try:
-            await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            await any_set(seconds, self._event, stop)
         finally:
-            for each in tasks:
-                each.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             self._event.clear()
 
     async def listen(self, stop: asyncio.Event) -> None:

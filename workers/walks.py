@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 ROW: Final = "walk#wanted"
+STREAM_ROW: Final = "walk#stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +72,17 @@ class Walks:
                 if error_code(wrong) != "ConditionalCheckFailedException":
                     raise
                 return False
+        return True
+
+    async def note_stream(self, arn: str) -> bool:
+        """Whether this is another stream than was noted before: then a walk is asked for, since nothing tells what the old one still had,
+        nor what was written between the two."""
+        key = {"id": {"S": STREAM_ROW}}
+        with aws_errors():
+            answer = await self._dynamodb.get_item(TableName=self._table, Key=key, ConsistentRead=True)
+        if answer.get("Item", {}).get("stream_arn") == {"S": arn}:
+            return False
+        await self.want(f"the stream {arn.rpartition('/')[2]} is read for the first time")
+        with aws_errors():
+            await self._dynamodb.put_item(TableName=self._table, Item={**key, "stream_arn": {"S": arn}})
         return True
