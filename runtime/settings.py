@@ -114,6 +114,12 @@ class Settings:
     lease_seconds: float = _setting(
         "HEADRACE_LEASE_SECONDS", _between(1, 300, float), 10.0, "How long a relay's lease lasts without renewal."
     )
+    relay: str = _setting(
+        "HEADRACE_RELAY",
+        _one_of("fleet", "lambda"),
+        "fleet",
+        "Who publishes what the stream brings: the relay processes, or the Lambda function of docs/relay-lambda.md; never both.",
+    )
     visibility_seconds: int = _setting(
         "HEADRACE_VISIBILITY_SECONDS",
         _between(2, 43_200, int),

@@ -14,7 +14,7 @@ import msgspec
 from events.dynamo_items import UnreadableItem, from_item
 from events.envelope import ENCODER, Commit
 from events.ids import Partition, StreamId, Version, partition_of, stream_parts
-from events.parcel import MAX_BYTES, OVERHEAD, Stub, encode_commit, pack_commits
+from events.parcel import MAX_BYTES, OVERHEAD, Stub, encode_commit, pack_commits, read_commits
 
 ENTRIES: Final = 10  # of one PublishBatch
 GROUPS: Final = 8
@@ -83,6 +83,20 @@ def _stub(image: Mapping[str, Any]) -> Stub | None:
     except (KeyError, TypeError, ValueError):
         return None
     return Stub(StreamId(stream), Version(first), Version(last)) if stream_parts(stream) else None
+
+
+def stubbed(parcel: Parcel) -> Parcel:
+    """The same parcel with a stub in place of each commit, for one that SNS refuses: what is in it is then read from the store."""
+    packed = read_commits(parcel.body)
+    stubs = [*(Stub(commit.stream, commit.first, commit.last) for commit in packed.commits), *packed.stubs]
+    return _parcel(parcel.partition, (), stubs)
+
+
+def carried(parcel: Parcel) -> Iterable[tuple[StreamId, Version]]:
+    """Stream and first version of everything in a parcel."""
+    packed = read_commits(parcel.body)
+    yield from ((commit.stream, commit.first) for commit in packed.commits)
+    yield from ((stub.stream, stub.first) for stub in packed.stubs)
 
 
 def plan(page: Page, partitions: int = GROUPS) -> list[list[list[Parcel]]]:

@@ -9,17 +9,18 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime import logs
-from runtime.aws import aws_errors
+from runtime.aws import AwsRefused, aws_errors
 from runtime.errors import Retryable
 from runtime.lifecycle import backoff, pause
 from runtime.metrics import COMMITS, DISCARDS
 from workers.keeping import Held
 from workers.lease import LeaseLost
-from workers.packing import Parcel, plan, read_page, sequence
+from workers.packing import Parcel, plan, read_page, sequence, stubbed
 
 if TYPE_CHECKING:
     from types_aiobotocore_sns import SNSClient
 
+_CONTENT: Final = ("InvalidParameter", "BatchRequestTooLong")
 _LOG: Final = logs.get("relay")
 
 
@@ -28,29 +29,45 @@ class NotPublished(Retryable):
 
 
 class Topic:
-    """The SNS FIFO topic: publishes a call's parcels until SNS took every one."""
+    """The SNS FIFO topic."""
 
     def __init__(self, sns: "SNSClient", arn: str) -> None:
         self._sns, self._arn = sns, arn
 
     async def publish(self, parcels: list[Parcel], lease: Held) -> None:
-        """Retries what failed, in place, for as long as the lease is surely held. Raises LeaseLost, NotPublished."""
+        """One call's parcels, until SNS took every one; what failed is tried again in place, for as long as the lease is surely held.
+
+        Raises LeaseLost, and NotPublished when the lease is to be given up first.
+        """
         attempt = 0
         while parcels:
             if not lease.held():
                 raise LeaseLost(lease.key)
-            try:
-                with aws_errors():
-                    async with asyncio.timeout(lease.left):  # no call of ours goes on into another's time
-                        parcels = await self._publish(parcels)
-            except Retryable as wrong:
-                _LOG.warning("publish failed", action="publish", error=str(wrong), parcels=len(parcels))
+            parcels = await self.send(parcels, lease.left)  # no call of ours goes on into another's time
             if parcels:
                 attempt += 1
                 if await pause(lease.leaving, backoff(attempt, random.random())):  # noqa: S311 - jitter
                     raise NotPublished(lease.key)
 
-    async def _publish(self, parcels: list[Parcel]) -> list[Parcel]:
+    async def send(self, parcels: list[Parcel], seconds: float) -> list[Parcel]:
+        """Try once, for so many seconds: what is still to be published, under the same ids.
+
+        A parcel that SNS refuses for what is in it comes back as stubs: one commit never blocks all that come after it. Raises
+        AwsRefused when SNS refuses those too, or everything.
+        """
+        try:
+            with aws_errors():
+                async with asyncio.timeout(seconds):
+                    return await self._send(parcels)
+        except AwsRefused as wrong:
+            if not wrong.code.startswith(_CONTENT):
+                raise
+            return self._without(parcels, wrong)
+        except Retryable as wrong:
+            _LOG.warning("publish failed", action="publish", error=str(wrong), parcels=len(parcels))
+            return parcels
+
+    async def _send(self, parcels: list[Parcel]) -> list[Parcel]:
         entries: Any = [
             {
                 "Id": str(number),
@@ -61,8 +78,23 @@ class Topic:
             for number, parcel in enumerate(parcels)
         ]
         answer = await self._sns.publish_batch(TopicArn=self._arn, PublishBatchRequestEntries=entries)
-        failed = {int(entry["Id"]) for entry in answer.get("Failed", [])}
-        return [parcel for number, parcel in enumerate(parcels) if number in failed]
+        failed: dict[int, Any] = {int(entry["Id"]): entry for entry in answer.get("Failed", [])}
+        refused = {number: AwsRefused(entry["Code"], entry.get("Message", "")) for number, entry in failed.items() if _of_content(entry)}
+        left = {number: parcel for number, parcel in enumerate(parcels) if number in failed}
+        return [self._without([left[n]], refused[n])[0] if n in refused else left[n] for n in left]
+
+    def _without(self, parcels: list[Parcel], wrong: AwsRefused) -> list[Parcel]:
+        """What to try instead."""
+        stubs = [stubbed(parcel) for parcel in parcels]
+        if stubs == parcels:
+            raise wrong
+        DISCARDS.labels("relay", "refused").inc(len(parcels))
+        _LOG.error("parcels refused, their commits go as stubs", action="stub", error=str(wrong), parcels=len(parcels))
+        return stubs
+
+
+def _of_content(entry: Mapping[str, Any]) -> bool:
+    return str(entry.get("Code", "")).startswith(_CONTENT)
 
 
 class Publisher:

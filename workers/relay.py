@@ -42,7 +42,8 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         await stack.enter_async_context(ready.listening({"dynamodbstreams": stream.answers}))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(waker.listen(stop))
-            tasks.create_task(relay.run(stop))
+            if settings.relay == "fleet":
+                tasks.create_task(relay.run(stop))
 
 
 def owner_name() -> str:
