@@ -4,6 +4,9 @@ In the transaction: advisory locks on the (projection, stream bucket) pairs in o
 to lock), then positions and home rows, then the verdicts: what is judged under the locks needs no second look. A hole found
 there costs nothing but its own unit: the others are committed, and the unit comes again with the store's commits. So nothing is
 ever fetched while locks are held, and no reader or other projector waits for DynamoDB.
+
+While two generations are fed, the same transaction goes to both. So they differ only in what was so before they were fed together,
+and where a stream is parked in one of them: data that only one refuses parks there alone.
 """
 
 from collections import Counter
@@ -12,38 +15,41 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from zlib import crc32
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.domain import Registry
 from events.ids import StreamId
-from readmodel.control import PARKED, POSITIONS
-from readmodel.database import Database, database_errors
-from readmodel.errors import UnstorableData
+from readmodel.control import BESIDE, POSITIONS
+from readmodel.database import Database, Within, database_errors
+from readmodel.errors import NoSchema, UnstorableData
+from readmodel.feeding import Fed, OtherFed, feed_no_more, lock, parks_and_fed, read_fed
 from readmodel.folding import CannotProject, Folded, fold, summed
 from readmodel.planning import Fault, Plan, Unit, plan
-from readmodel.projection import POSITION_COLUMNS, Projection, Row
-from readmodel.verdicts import START, Position, Verdict
-from readmodel.writing import any_stream, locking, of_streams, positions_of, write_rows, write_sums
+from readmodel.projection import POSITION_COLUMNS
+from readmodel.standing import Standing, standing_of, write_parks
+from readmodel.verdicts import Position, Verdict
+from readmodel.writing import write_rows, write_sums
+from runtime import logs
+from runtime.metrics import DISCARDS
 
 BUCKETS: Final = 256
 """Of streams, by the same hash that makes partitions: with 16 partitions two projectors never share a bucket."""
-DETAIL: Final = 500
-Key = tuple[str, StreamId]
+ATTEMPTS: Final = 4
+"""At finding out what is fed: in a rebuild it changes a few times."""
+_LOG: Final = logs.get("applying")
 Effect = Callable[[Sequence[tuple[Unit, Plan]]], Awaitable[None]]
 """What else must be done with the commits to apply before positions move; raises Retryable when it is not."""
 
 
 @dataclass(slots=True)
 class Applied:
-    """What a batch came to once it is committed."""
+    """What a batch came to once it is committed, in the current generation."""
 
     counts: Counter[Verdict] = field(default_factory=Counter)
     advanced: dict[StreamId, int] = field(default_factory=dict)
     """Streams that moved, and to which version."""
     missing: list[tuple[Unit, Position]] = field(default_factory=list)
-    """Units with a hole, and where it begins."""
+    """Units with a hole, and where it begins: in the generation that has the least of it."""
     parked: list[tuple[Unit, Fault]] = field(default_factory=list)
 
     def add(self, other: "Applied") -> None:
@@ -55,140 +61,181 @@ class Applied:
 
 
 @dataclass(slots=True)
-class _Standing:
-    """Where the units stand, read under the locks."""
+class _Part:
+    """The batch in one generation. `plans`: one a unit; None where it waits for the store's commits."""
 
-    rows: dict[Key, Row] = field(default_factory=dict)
-    positions: dict[Key, Position] = field(default_factory=dict)
-    parked: set[Key] = field(default_factory=set)
+    generation: int
+    current: bool
+    within: Within
+    standing: Standing = field(default_factory=Standing)
+    plans: list[Plan | None] = field(default_factory=list)
+    done: Applied = field(default_factory=Applied)
 
 
 class Applier:
-    """Applies units to one generation."""
+    """Applies units to the generations that are fed, or with `alone` to the database's own, whatever is fed."""
 
-    def __init__(self, database: Database, registry: Registry, effect: Effect | None = None) -> None:
+    def __init__(self, database: Database, registry: Registry, effect: Effect | None = None, *, alone: bool = False) -> None:
         self._database, self._registry, self._effect = database, registry, effect
+        self._alone = alone or database.generation == BESIDE
+        self._fed = Fed((database.generation,), database.generation)
+        """As of the last transaction; every transaction makes sure of it."""
 
     async def apply(self, units: Sequence[Unit]) -> Applied:
         """All or nothing. Raises UnstorableData when PostgreSQL refuses some of the data, else Retryable errors."""
-        done = Applied()
+        return await self._on_what_is_fed(lambda fed: self._apply(units, fed, fed.generations))
+
+    async def apply_or_park(self, unit: Unit, fault: Callable[[UnstorableData], Fault]) -> Applied:
+        """A unit that PostgreSQL refuses, at most one commit of it: parked in the generations that refuse it, applied in others."""
+        return await self._on_what_is_fed(lambda fed: self._apply_or_park(unit, fault, fed))
+
+    async def _on_what_is_fed(self, work: Callable[[Fed], Awaitable[Applied]]) -> Applied:
+        for _ in range(ATTEMPTS):
+            try:
+                return await work(self._fed)
+            except OtherFed as other:
+                self._fed = other.fed
+            except NoSchema as wrong:
+                await self._without_the_broken(wrong)
+        return await work(self._fed)
+
+    async def _without_the_broken(self, wrong: NoSchema) -> None:
+        """A generation was dropped meanwhile, or is one that this code cannot feed: the current one goes on."""
+        if self._alone:
+            raise wrong
+        fed = await read_fed(self._database.engine)
+        if fed == self._fed:
+            gone = [each for each in fed.beside if await feed_no_more(self._database.engine, each)]
+            if not gone:
+                raise wrong
+            _LOG.error("generation no longer fed", action="feed", generations=gone, error=str(wrong))
+            fed = await read_fed(self._database.engine)
+        self._fed = fed
+
+    async def _apply(self, units: Sequence[Unit], fed: Fed, generations: Sequence[int]) -> Applied:
         with database_errors():
             async with self._database.engine.begin() as connection:
-                await self._lock(connection, units)
-                standing = await self._standing(connection, units)
-                work = [(unit, self._judged(unit, standing, done)) for unit in units]
-                await self._write(connection, work, standing, done)
-        return done
+                parts = self._parts(connection, fed, generations)
+                await self._lock(connection, units, generations)
+                await self._stand(connection, units, parts, fed)
+                missing = self._judge(units, parts)
+                for part in parts:
+                    await self._write(part, units)
+        return _result(parts, missing)
 
-    async def park(self, unit: Unit, fault: Fault) -> Applied:
-        """Park one stream for one projection, wherever it stands."""
-        done = Applied(parked=[(unit, fault)])
+    async def _apply_or_park(self, unit: Unit, fault: Callable[[UnstorableData], Fault], fed: Fed) -> Applied:
+        found: dict[int, Applied] = {}
+        for generation in fed.generations:
+            try:
+                found[generation] = await self._apply([unit], fed, [generation])
+            except UnstorableData as wrong:
+                found[generation] = await self._park(unit, fault(wrong), fed, generation)
+        return found[fed.current]
+
+    async def _park(self, unit: Unit, fault: Fault, fed: Fed, generation: int) -> Applied:
+        """One stream for one projection, wherever it stands."""
         with database_errors():
             async with self._database.engine.begin() as connection:
-                await self._lock(connection, [unit])
-                await self._write_parks(connection, done)
-        return done
+                parts = self._parts(connection, fed, [generation])
+                parts[0].done.parked.append((unit, fault))
+                await self._lock(connection, [unit], [generation])
+                await write_parks(parts[0].within, generation, parts[0].done.parked)
+        return _result(parts, [])
 
-    async def _lock(self, connection: AsyncConnection, units: Iterable[Unit]) -> None:
-        pairs = sorted({(self._space(unit.projection), crc32(unit.stream.encode()) % BUCKETS) for unit in units})
-        await connection.execute(locking(), {"space": [space for space, _ in pairs], "bucket": [b for _, b in pairs]})
+    def _parts(self, connection: AsyncConnection, fed: Fed, generations: Sequence[int]) -> list[_Part]:
+        return [_Part(each, each == fed.current, self._database.within(connection, each)) for each in generations]
 
-    def _space(self, projection: Projection) -> int:
-        """Of this projection in this generation; a signed 32-bit number."""
-        return crc32(f"{self._database.generation}:{projection.name}".encode()) - 2**31
+    async def _lock(self, connection: AsyncConnection, units: Iterable[Unit], generations: Sequence[int]) -> None:
+        places = {(unit.projection.name, crc32(unit.stream.encode()) % BUCKETS) for unit in units}
+        await lock(connection, ((_space(each, name), bucket) for each in generations for name, bucket in places))
 
-    async def _standing(self, connection: AsyncConnection, units: Sequence[Unit]) -> _Standing:
-        found = _Standing()
-        streams: dict[str, list[StreamId]] = {}
-        projections = {unit.projection.name: unit.projection for unit in units}
+    async def _stand(self, connection: AsyncConnection, units: Sequence[Unit], parts: Sequence[_Part], assumed: Fed) -> None:
+        """Raises OtherFed when other generations than assumed are fed by now."""
+        for part in parts:
+            part.standing = await standing_of(part.within, units)
+        streams = sorted({unit.stream for unit in units})
+        parked, fed = await parks_and_fed(connection, [part.generation for part in parts], streams)
+        if not self._alone and fed != assumed:
+            raise OtherFed(fed) if fed is not None else NoSchema("no generation of the read model; run `headrace provision`")
+        for generation, projector, stream in parked:
+            next(part for part in parts if part.generation == generation).standing.parked.add((projector, StreamId(stream)))
+
+    def _judge(self, units: Sequence[Unit], parts: Sequence[_Part]) -> list[tuple[Unit, Position]]:
+        """Units with a hole. Such a unit is not begun in one generation while another has to wait for it: they move together."""
+        missing: list[tuple[Unit, Position]] = []
         for unit in units:
-            streams.setdefault(unit.projection.name, []).append(unit.stream)
-        for name, wanted in streams.items():
-            home = projections[name].home
-            values: dict[str, Any] = {"streams": wanted} if home is not None else {"streams": wanted, "projector": name}
-            result = await connection.execute(positions_of() if home is None else of_streams(home), values)
-            columns = list(result.keys())
-            for values_of_row in result:
-                row = dict(zip(columns, values_of_row, strict=True))
-                found.rows[name, row["stream"]] = row
-                found.positions[name, row["stream"]] = Position(row["version"], row["commit_first"], row["head_id"])
-        every = [stream for wanted in streams.values() for stream in wanted]
-        parks = await connection.execute(
-            select(PARKED.c.projector, PARKED.c.stream).where(
-                PARKED.c.generation == self._database.generation, PARKED.c.stream == any_stream()
-            ),
-            {"streams": every},
-        )
-        found.parked = {(projector, stream) for projector, stream in parks}
-        return found
+            plans = [plan(unit, part.standing.position(unit), parked=part.standing.is_parked(unit)) for part in parts]
+            holes = [each.reached for each in plans if each.missing]
+            if holes:
+                missing.append((unit, min(holes)))
+            for part, judged in zip(parts, plans, strict=True):
+                waits = bool(holes) and len(parts) > 1
+                part.plans.append(None if waits else judged)
+                if not waits:
+                    part.done.counts.update(judged.counts)
+        return missing
 
-    def _judged(self, unit: Unit, standing: _Standing, done: Applied) -> Plan:
-        key = (unit.projection.name, unit.stream)
-        judged = plan(unit, standing.positions.get(key, START), parked=key in standing.parked)
-        done.counts.update(judged.counts)
-        if judged.missing:
-            done.missing.append((unit, judged.reached))
-        return judged
-
-    async def _write(
-        self,
-        connection: AsyncConnection,
-        work: Sequence[tuple[Unit, Plan]],
-        standing: _Standing,
-        done: Applied,
-    ) -> None:
-        folded = [(unit, each, result) for unit, each in work if (result := self._folded(unit, each, standing, done)) is not None]
+    async def _write(self, part: _Part, units: Sequence[Unit]) -> None:
+        work = [(unit, judged) for unit, judged in zip(units, part.plans, strict=True) if judged is not None]
+        folded = [(unit, judged, result) for unit, judged in work if (result := self._folded(unit, judged, part)) is not None]
         if self._effect is not None and folded:
-            await self._effect([(unit, each) for unit, each, _ in folded])
+            await self._effect([(unit, judged) for unit, judged, _ in folded])
         tables: dict[Any, list[dict[str, Any]]] = {}
-        for unit, each, result in folded:
+        for unit, judged, result in folded:
             home = unit.projection.home
-            place = dict(zip(POSITION_COLUMNS, (unit.stream, *each.reached), strict=True))
+            place = dict(zip(POSITION_COLUMNS, (unit.stream, *judged.reached), strict=True))
             row = {"projector": unit.projection.name, **place} if home is None else {**(result.row or {}), **place}
             tables.setdefault(POSITIONS if home is None else home, []).append(row)
-            done.advanced[unit.stream] = each.reached.version
+            part.done.advanced[unit.stream] = judged.reached.version
         # One order of tables for all writers; a home row's keys are under this transaction's locks anyway.
         for table in sorted(tables, key=lambda table: str(table.name)):
-            await write_rows(connection, table, sorted(tables[table], key=lambda row: (row.get("projector", ""), row["stream"])))
+            await write_rows(part.within, table, sorted(tables[table], key=lambda row: (row.get("projector", ""), row["stream"])))
         try:
             sums = summed(delta for _, _, result in folded for delta in result.deltas)
         except TypeError as wrong:
             raise UnstorableData(f"values do not compare: {wrong}") from wrong
         for table in sorted(sums, key=lambda table: str(table.name)):
-            await write_sums(connection, table, sums[table])
-        await self._write_parks(connection, done)
+            await write_sums(part.within, table, sums[table])
+        await write_parks(part.within, part.generation, part.done.parked)
 
-    def _folded(self, unit: Unit, judged: Plan, standing: _Standing, done: Applied) -> Folded | None:
-        """The unit's changes up to its first fault; None when there are none. Faults are noted in `done`."""
-        row = standing.rows.get((unit.projection.name, unit.stream)) if unit.projection.home is not None else None
+    def _folded(self, unit: Unit, judged: Plan, part: _Part) -> Folded | None:
+        """The unit's changes up to its first fault; None when there are none. Faults are noted in `part.done`."""
         fault = judged.fault
         while judged.apply:
             try:
-                result = fold(unit.projection, self._registry, unit.stream, row, judged.apply)
+                result = fold(unit.projection, self._registry, unit.stream, part.standing.row(unit), judged.apply)
             except CannotProject as wrong:
                 fault = wrong.fault
-                _cut(judged, fault, standing.positions.get((unit.projection.name, unit.stream), START))
+                _cut(judged, fault, part.standing.position(unit))
                 continue
             break
         if fault is not None:
-            done.parked.append((unit, fault))
+            part.done.parked.append((unit, fault))
         return result if judged.apply else None
 
-    async def _write_parks(self, connection: AsyncConnection, done: Applied) -> None:
-        if not done.parked:
-            return
-        rows = [
-            {
-                "generation": self._database.generation,
-                "projector": unit.projection.name,
-                "stream": unit.stream,
-                "reason": fault.reason,
-                "detail": storable(fault.detail),
-                "first_version": fault.version,
-            }
-            for unit, fault in sorted(done.parked, key=lambda each: (each[0].projection.name, each[0].stream))
-        ]
-        await connection.execute(insert(PARKED).on_conflict_do_nothing(), rows)
+
+def _space(generation: int, projection: str) -> int:
+    """Of the locks of this projection in this generation; a signed 32-bit number."""
+    return crc32(f"{generation}:{projection}".encode()) - 2**31
+
+
+def _result(parts: Sequence[_Part], missing: list[tuple[Unit, Position]]) -> Applied:
+    """What the current generation came to; what others parked is told here, since nobody reads them yet, or any more."""
+    shown = next((part for part in parts if part.current), parts[0])
+    for part in parts:
+        for unit, fault in part.done.parked if not part.current else ():
+            DISCARDS.labels("beside", fault.reason).inc()
+            _LOG.warning(
+                "stream parked beside",
+                action="park",
+                generation=part.generation,
+                stream=unit.stream,
+                projection=unit.projection.name,
+                reason=fault.reason,
+                detail=fault.detail[:200],
+            )
+    shown.done.missing = missing
+    return shown.done
 
 
 def _cut(judged: Plan, fault: Fault, before: Position) -> None:
@@ -196,8 +243,3 @@ def _cut(judged: Plan, fault: Fault, before: Position) -> None:
     kept = [each for each in judged.apply if each.commit.last < fault.version]
     judged.apply = kept
     judged.reached = Position(kept[-1].commit.last, kept[-1].commit.first, kept[-1].recorded()[-1].command_id) if kept else before
-
-
-def storable(detail: str) -> str:
-    """A detail that any PostgreSQL text column takes, whatever the poison was."""
-    return detail.encode("ascii", "backslashreplace").decode().replace("\0", "\\0")[:DETAIL]

@@ -22,6 +22,7 @@ GENERATIONS: Final = Table(
     Column("projector", Text, primary_key=True),
     Column("current", Integer, nullable=False),
     Column("flipped_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("newest", Integer, nullable=False, comment="the highest number ever given: none is given twice"),
     schema=CONTROL_SCHEMA,
 )
 
@@ -45,6 +46,7 @@ FED: Final = Table(
     Column("projector", Text, primary_key=True),
     Column("generation", Integer, primary_key=True),
     Column("since", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("complete_at", DateTime(timezone=True), comment="when it was found to hold all; null: it is being built"),
     schema=CONTROL_SCHEMA,
 )
 

@@ -1,15 +1,15 @@
 """PostgreSQL: an engine on one generation of the read model, bounded pools and waits, vendor errors translated at this edge."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import select, text
+from sqlalchemy import CursorResult, Executable, select, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from readmodel.control import CONTROL_SCHEMA, GENERATIONS, READ_MODEL, schema_of
@@ -19,7 +19,8 @@ from runtime.settings import Settings
 
 CONNECT_SECONDS: Final = 2.0
 _CONFLICTS: Final = frozenset({"40001", "40P01"})
-_NO_SCHEMA: Final = frozenset({"42P01", "3F000"})
+_NO_SCHEMA: Final = frozenset({"42P01", "42703", "3F000"})
+"""No such table, column or schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,36 @@ AUDITING: Final = Limits(pool=4, acquire_seconds=10, statement_seconds=120)
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An engine whose `search_path` is one generation, so that SQL names the tables plainly."""
+    """An engine for which the plain names of tables are those of one generation."""
 
     engine: AsyncEngine
     generation: int
+
+    def at(self, generation: int) -> "Database":
+        """The same connections, another generation: for statements built of tables, not for SQL in text."""
+        return Database(self.engine.execution_options(schema_translate_map=_tables_of(generation)), generation)
+
+    def within(self, connection: AsyncConnection, generation: int) -> "Within":
+        """Statements on one connection of this engine against another generation."""
+        return Within(connection, {} if generation == self.generation else {"schema_translate_map": _tables_of(generation)})
+
+
+class Within:
+    """Statements on one connection, for which the plain names of tables are those of one generation."""
+
+    __slots__ = ("_connection", "_options")
+
+    def __init__(self, connection: AsyncConnection, options: Mapping[str, Any]) -> None:
+        self._connection, self._options = connection, options
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """As the connection's own."""
+        return await self._connection.execute(statement, parameters, execution_options=self._options)
+
+
+def _tables_of(generation: int) -> dict[str | None, str]:
+    """What belongs to no generation names its schema itself, and keeps it."""
+    return {None: schema_of(generation)}
 
 
 @contextmanager

@@ -43,9 +43,10 @@ class Duty:
 class Projecting:
     """What the projectors "rds" and "amqp" do with a batch, and what redrive and catch-up do with streams."""
 
-    def __init__(self, database: Database, registry: Registry, store: EventStore, duty: Duty | None = None) -> None:
+    def __init__(self, database: Database, registry: Registry, store: EventStore, duty: Duty | None = None, *, alone: bool = False) -> None:
+        """`alone`: in the database's own generation, not in those that are fed."""
         self._registry, self._store, self._duty = registry, store, duty
-        self._applier = Applier(database, registry, duty.effect if duty else None)
+        self._applier = Applier(database, registry, duty.effect if duty else None, alone=alone)
         self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     async def project(self, commits: Iterable[Commit], stubs: Iterable[Stub] = ()) -> Applied:
@@ -87,8 +88,8 @@ class Projecting:
             return Applied()
         try:
             return await self._patiently(units)
-        except UnstorableData as wrong:
-            return await self._bisected(units, wrong)
+        except UnstorableData:
+            return await self._bisected(units)
 
     async def _patiently(self, units: Sequence[Unit]) -> Applied:
         for attempt in range(1, CONFLICT_ATTEMPTS):
@@ -98,13 +99,13 @@ class Projecting:
                 await asyncio.sleep(backoff(attempt, random.random(), first=0.01, most=0.5))  # noqa: S311 - jitter
         return await self._applier.apply(units)
 
-    async def _bisected(self, units: Sequence[Unit], wrong: UnstorableData) -> Applied:
+    async def _bisected(self, units: Sequence[Unit]) -> Applied:
         """One by one in the end: first half before second, so a stream's commits keep their order."""
         halves = _halves(units)
         if halves is None:
             unit = units[0]
             first = unit.commits[0].commit.first if unit.commits else Version(unit.until)
-            return await self._applier.park(unit, Fault("unstorable", str(wrong), first))
+            return await self._applier.apply_or_park(unit, lambda refused: Fault("unstorable", str(refused), first))
         done = await self._apply(halves[0])
         done.add(await self._apply(halves[1]))
         return done

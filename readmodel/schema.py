@@ -12,7 +12,7 @@ from typing import Final
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, Table, func, inspect, select, text
+from sqlalchemy import Connection, MetaData, Table, func, inspect, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.schema import CreateSchema
@@ -63,12 +63,12 @@ async def verify(engine: AsyncEngine, registry: Registry | None = None) -> None:
 def _migrate(connection: Connection, registry: Registry) -> None:
     connection.execute(CreateSchema(CONTROL_SCHEMA, if_not_exists=True))
     _upgrade(connection, CONTROL_SCHEMA, "control")
-    for generation in _generations(connection):
+    for generation in generations_there(connection):
         _create_generation(connection, registry, generation)
 
 
-def _generations(connection: Connection) -> list[int]:
-    """The current one and those beside it."""
+def generations_there(connection: Connection) -> list[int]:
+    """All that have a schema: the current one and those beside it."""
     prefix = schema_of(0)[:-1]
     names = [name[len(prefix) :] for name in inspect(connection).get_schema_names() if name.startswith(prefix)]
     return sorted(int(name) for name in names if name.isdigit())
@@ -132,7 +132,6 @@ def _verify(connection: Connection, registry: Registry | None) -> None:
 
 async def set_current(connection: AsyncConnection, generation: int) -> None:
     """Flip queries to a generation, in the caller's transaction."""
-    put = insert(GENERATIONS).values(projector=READ_MODEL, current=generation)
-    await connection.execute(
-        put.on_conflict_do_update(index_elements=[GENERATIONS.c.projector], set_={"current": generation, "flipped_at": text("now()")})
-    )
+    put = insert(GENERATIONS).values(projector=READ_MODEL, current=generation, newest=generation)
+    changed = {"current": generation, "newest": func.greatest(GENERATIONS.c.newest, generation), "flipped_at": func.now()}
+    await connection.execute(put.on_conflict_do_update(index_elements=[GENERATIONS.c.projector], set_=changed))

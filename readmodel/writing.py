@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ARRAY, Column, ColumnElement, Integer, Select, Table, Text, bindparam, func, select
+from sqlalchemy import ARRAY, Column, ColumnElement, Select, Table, Text, bindparam, func, select
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import FromClause
 from sqlalchemy.types import TypeEngine
 
 from readmodel.control import POSITIONS
+from readmodel.database import Within
 from readmodel.folding import Sums
 
 Rows = Sequence[Mapping[str, Any]]
@@ -65,14 +66,14 @@ def _summing(table: Table, add: tuple[str, ...], highest: tuple[str, ...]) -> In
     )
 
 
-async def write_rows(connection: AsyncConnection, table: Table, rows: Rows) -> None:
+async def write_rows(connection: AsyncConnection | Within, table: Table, rows: Rows) -> None:
     """Home rows or positions, one a key; older ones than what is there change nothing."""
     if rows:
         values = {column.name: [row[column.name] for row in rows] for column in table.columns}
         await connection.execute(_guarded(table), values)
 
 
-async def write_sums(connection: AsyncConnection, table: Table, sums: Sums) -> None:
+async def write_sums(connection: AsyncConnection | Within, table: Table, sums: Sums) -> None:
     """Summed deltas; the caller's positions see to it that each comes once."""
     keys = sorted(sums.add)
     add = tuple(sorted({name for columns in sums.add.values() for name in columns}))
@@ -99,10 +100,3 @@ def of_streams(table: Table) -> Select[Any]:
 def positions_of() -> Select[Any]:
     """Positions of `:streams` for the projection `:projector`."""
     return of_streams(POSITIONS).where(POSITIONS.c.projector == bindparam("projector", type_=Text()))
-
-
-@lru_cache
-def locking() -> Select[Any]:
-    """Advisory locks on (`:space`, `:bucket`) pairs until the transaction ends, taken in the order given."""
-    source = given([Column("space", Integer), Column("bucket", Integer)])
-    return select(func.pg_advisory_xact_lock(source.c.space, source.c.bucket))

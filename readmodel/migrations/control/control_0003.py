@@ -17,16 +17,23 @@ def upgrade() -> None:
         sa.Column("discarded_at", sa.DateTime(timezone=True), comment="given up by an operator: counted, no longer waiting for one"),
         schema="headrace",
     )
+    op.add_column(
+        "generations",
+        sa.Column("newest", sa.Integer, comment="the highest number ever given: none is given twice"),
+        schema="headrace",
+    )
+    op.execute("UPDATE headrace.generations SET newest = current")
+    op.execute("INSERT INTO headrace.generations (projector, current, newest) VALUES ('cache', 1, 1)")
+    op.alter_column("generations", "newest", nullable=False, schema="headrace")
     op.create_table(
         "fed",
         sa.Column("projector", sa.Text, primary_key=True),
         sa.Column("generation", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("since", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
+        sa.Column("complete_at", sa.DateTime(timezone=True), comment="when it was found to hold all; null: it is being built"),
         schema="headrace",
     )
-    op.execute("INSERT INTO headrace.fed (projector, generation) SELECT projector, current FROM headrace.generations")
-    op.execute("INSERT INTO headrace.generations (projector, current) VALUES ('cache', 1)")
-    op.execute("INSERT INTO headrace.fed (projector, generation) VALUES ('cache', 1)")
+    op.execute("INSERT INTO headrace.fed (projector, generation, complete_at) SELECT projector, current, now() FROM headrace.generations")
     # Transactions commit in another order than they begin: whoever reads on reads only what is older than every transaction under way.
     op.execute(
         """
