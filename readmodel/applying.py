@@ -9,9 +9,7 @@ While two generations are fed, the same transaction goes to both. So they differ
 and where a stream is parked in one of them: data that only one refuses parks there alone.
 """
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
 from zlib import crc32
 
@@ -19,18 +17,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.domain import Registry
 from events.ids import StreamId
+from readmodel.applied import Applied, Part, Unfit, fitting, result
 from readmodel.control import BESIDE, POSITIONS
-from readmodel.database import Database, Within, database_errors
-from readmodel.errors import NoSchema, UnstorableData
+from readmodel.database import Database, database_errors
+from readmodel.errors import DatabaseConflict, NoSchema, UnstorableData
 from readmodel.feeding import Fed, OtherFed, feed_no_more, lock, parks_and_fed, read_fed
 from readmodel.folding import CannotProject, Folded, fold, summed
 from readmodel.planning import Fault, Plan, Unit, plan
 from readmodel.projection import POSITION_COLUMNS
-from readmodel.standing import Standing, standing_of, write_parks
-from readmodel.verdicts import Position, Verdict
+from readmodel.standing import standing_of, write_parks
+from readmodel.verdicts import Position
 from readmodel.writing import write_rows, write_sums
 from runtime import logs
-from runtime.metrics import DISCARDS
+
+__all__ = ["Applied", "Applier", "Effect"]
 
 BUCKETS: Final = 256
 """Of streams, by the same hash that makes partitions: with 16 partitions two projectors never share a bucket."""
@@ -39,37 +39,6 @@ ATTEMPTS: Final = 4
 _LOG: Final = logs.get("applying")
 Effect = Callable[[Sequence[tuple[Unit, Plan]]], Awaitable[None]]
 """What else must be done with the commits to apply before positions move; raises Retryable when it is not."""
-
-
-@dataclass(slots=True)
-class Applied:
-    """What a batch came to once it is committed, in the current generation."""
-
-    counts: Counter[Verdict] = field(default_factory=Counter)
-    advanced: dict[StreamId, int] = field(default_factory=dict)
-    """Streams that moved, and to which version."""
-    missing: list[tuple[Unit, Position]] = field(default_factory=list)
-    """Units with a hole, and where it begins: in the generation that has the least of it."""
-    parked: list[tuple[Unit, Fault]] = field(default_factory=list)
-
-    def add(self, other: "Applied") -> None:
-        self.counts.update(other.counts)
-        for stream, version in other.advanced.items():
-            self.advanced[stream] = max(version, self.advanced.get(stream, 0))
-        self.missing += other.missing
-        self.parked += other.parked
-
-
-@dataclass(slots=True)
-class _Part:
-    """The batch in one generation. `plans`: one a unit; None where it waits for the store's commits."""
-
-    generation: int
-    current: bool
-    within: Within
-    standing: Standing = field(default_factory=Standing)
-    plans: list[Plan | None] = field(default_factory=list)
-    done: Applied = field(default_factory=Applied)
 
 
 class Applier:
@@ -95,20 +64,19 @@ class Applier:
                 return await work(self._fed)
             except OtherFed as other:
                 self._fed = other.fed
-            except NoSchema as wrong:
-                await self._without_the_broken(wrong)
-        return await work(self._fed)
+            except Unfit as unfit:
+                await self._without(unfit)
+        raise DatabaseConflict("what is fed changes all the time")
 
-    async def _without_the_broken(self, wrong: NoSchema) -> None:
-        """A generation was dropped meanwhile, or is one that this code cannot feed: the current one goes on."""
+    async def _without(self, unfit: Unfit) -> None:
+        """A generation was dropped meanwhile; or it is one that this code cannot feed, and the current one goes on without it."""
         if self._alone:
-            raise wrong
+            raise unfit.why from unfit
         fed = await read_fed(self._database.engine)
         if fed == self._fed:
-            gone = [each for each in fed.beside if await feed_no_more(self._database.engine, each)]
-            if not gone:
-                raise wrong
-            _LOG.error("generation no longer fed", action="feed", generations=gone, error=str(wrong))
+            if not await feed_no_more(self._database.engine, unfit.generation):
+                raise unfit.why from unfit
+            _LOG.error("generation no longer fed", action="feed", generation=unfit.generation, error=str(unfit.why))
             fed = await read_fed(self._database.engine)
         self._fed = fed
 
@@ -120,8 +88,9 @@ class Applier:
                 await self._stand(connection, units, parts, fed)
                 missing = self._judge(units, parts)
                 for part in parts:
-                    await self._write(part, units)
-        return _result(parts, missing)
+                    with fitting(part):
+                        await self._write(part, units)
+        return result(parts, missing)
 
     async def _apply_or_park(self, unit: Unit, fault: Callable[[UnstorableData], Fault], fed: Fed) -> Applied:
         found: dict[int, Applied] = {}
@@ -130,7 +99,9 @@ class Applier:
                 found[generation] = await self._apply([unit], fed, [generation])
             except UnstorableData as wrong:
                 found[generation] = await self._park(unit, fault(wrong), fed, generation)
-        return found[fed.current]
+        done = found[fed.current]
+        done.missing += [each for generation, other in found.items() if generation != fed.current for each in other.missing]
+        return done
 
     async def _park(self, unit: Unit, fault: Fault, fed: Fed, generation: int) -> Applied:
         """One stream for one projection, wherever it stands."""
@@ -140,19 +111,20 @@ class Applier:
                 parts[0].done.parked.append((unit, fault))
                 await self._lock(connection, [unit], [generation])
                 await write_parks(parts[0].within, generation, parts[0].done.parked)
-        return _result(parts, [])
+        return result(parts, [])
 
-    def _parts(self, connection: AsyncConnection, fed: Fed, generations: Sequence[int]) -> list[_Part]:
-        return [_Part(each, each == fed.current, self._database.within(connection, each)) for each in generations]
+    def _parts(self, connection: AsyncConnection, fed: Fed, generations: Sequence[int]) -> list[Part]:
+        return [Part(each, each == fed.current, self._database.within(connection, each)) for each in generations]
 
     async def _lock(self, connection: AsyncConnection, units: Iterable[Unit], generations: Sequence[int]) -> None:
         places = {(unit.projection.name, crc32(unit.stream.encode()) % BUCKETS) for unit in units}
         await lock(connection, ((_space(each, name), bucket) for each in generations for name, bucket in places))
 
-    async def _stand(self, connection: AsyncConnection, units: Sequence[Unit], parts: Sequence[_Part], assumed: Fed) -> None:
+    async def _stand(self, connection: AsyncConnection, units: Sequence[Unit], parts: Sequence[Part], assumed: Fed) -> None:
         """Raises OtherFed when other generations than assumed are fed by now."""
         for part in parts:
-            part.standing = await standing_of(part.within, units)
+            with fitting(part):
+                part.standing = await standing_of(part.within, units)
         streams = sorted({unit.stream for unit in units})
         parked, fed = await parks_and_fed(connection, [part.generation for part in parts], streams)
         if not self._alone and fed != assumed:
@@ -160,7 +132,7 @@ class Applier:
         for generation, projector, stream in parked:
             next(part for part in parts if part.generation == generation).standing.parked.add((projector, StreamId(stream)))
 
-    def _judge(self, units: Sequence[Unit], parts: Sequence[_Part]) -> list[tuple[Unit, Position]]:
+    def _judge(self, units: Sequence[Unit], parts: Sequence[Part]) -> list[tuple[Unit, Position]]:
         """Units with a hole. Such a unit is not begun in one generation while another has to wait for it: they move together."""
         missing: list[tuple[Unit, Position]] = []
         for unit in units:
@@ -175,7 +147,7 @@ class Applier:
                     part.done.counts.update(judged.counts)
         return missing
 
-    async def _write(self, part: _Part, units: Sequence[Unit]) -> None:
+    async def _write(self, part: Part, units: Sequence[Unit]) -> None:
         work = [(unit, judged) for unit, judged in zip(units, part.plans, strict=True) if judged is not None]
         folded = [(unit, judged, result) for unit, judged in work if (result := self._folded(unit, judged, part)) is not None]
         if self._effect is not None and folded:
@@ -198,7 +170,7 @@ class Applier:
             await write_sums(part.within, table, sums[table])
         await write_parks(part.within, part.generation, part.done.parked)
 
-    def _folded(self, unit: Unit, judged: Plan, part: _Part) -> Folded | None:
+    def _folded(self, unit: Unit, judged: Plan, part: Part) -> Folded | None:
         """The unit's changes up to its first fault; None when there are none. Faults are noted in `part.done`."""
         fault = judged.fault
         while judged.apply:
@@ -217,25 +189,6 @@ class Applier:
 def _space(generation: int, projection: str) -> int:
     """Of the locks of this projection in this generation; a signed 32-bit number."""
     return crc32(f"{generation}:{projection}".encode()) - 2**31
-
-
-def _result(parts: Sequence[_Part], missing: list[tuple[Unit, Position]]) -> Applied:
-    """What the current generation came to; what others parked is told here, since nobody reads them yet, or any more."""
-    shown = next((part for part in parts if part.current), parts[0])
-    for part in parts:
-        for unit, fault in part.done.parked if not part.current else ():
-            DISCARDS.labels("beside", fault.reason).inc()
-            _LOG.warning(
-                "stream parked beside",
-                action="park",
-                generation=part.generation,
-                stream=unit.stream,
-                projection=unit.projection.name,
-                reason=fault.reason,
-                detail=fault.detail[:200],
-            )
-    shown.done.missing = missing
-    return shown.done
 
 
 def _cut(judged: Plan, fault: Fault, before: Position) -> None:

@@ -13,14 +13,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from readmodel.control import CONTROL_SCHEMA, GENERATIONS, READ_MODEL, schema_of
-from readmodel.errors import DatabaseConflict, DatabaseUnavailable, NoSchema, UnstorableData
+from readmodel.errors import DatabaseConflict, DatabaseUnavailable, NoSchema, OtherTables, UnstorableData
 from runtime.errors import ConfigurationError
 from runtime.settings import Settings
 
 CONNECT_SECONDS: Final = 2.0
 _CONFLICTS: Final = frozenset({"40001", "40P01"})
-_NO_SCHEMA: Final = frozenset({"42P01", "42703", "3F000"})
-"""No such table, column or schema."""
+_NO_SCHEMA: Final = frozenset({"42P01", "3F000"})
+_OTHER_TABLES: Final = frozenset({"42703", "42804", "42P10"})
+"""No such column, another type, no such key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ def _translated(state: str, wrong: DBAPIError) -> Exception:
         return DatabaseConflict(f"SQLSTATE {state}")
     if state in _NO_SCHEMA:
         return NoSchema(f"SQLSTATE {state}: {_first_line(wrong)}")
+    if state in _OTHER_TABLES:
+        return OtherTables(f"SQLSTATE {state}: {_first_line(wrong)}")
     return DatabaseUnavailable(f"SQLSTATE {state}" if state else type(wrong.orig).__name__)
 
 

@@ -11,6 +11,10 @@ class DatabaseConflict(DatabaseUnavailable):
     """A deadlock or serialization failure: the same transaction may succeed at once."""
 
 
+class OtherTables(DatabaseUnavailable):
+    """A generation's tables are not those this code was written for; a process of other code may fit."""
+
+
 class UnstorableData(Fatal):
     """PostgreSQL will never take this data (SQLSTATE classes 22 and 23)."""
 
