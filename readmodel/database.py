@@ -81,21 +81,22 @@ def database_errors() -> Iterator[None]:
     try:
         yield
     except DBAPIError as wrong:
-        raise _translated(str(getattr(wrong.orig, "sqlstate", "") or ""), wrong) from wrong
+        raise translated(str(getattr(wrong.orig, "sqlstate", "") or ""), _first_line(wrong) or type(wrong.orig).__name__) from wrong
     except (SQLAlchemyError, TimeoutError, OSError) as wrong:
         raise DatabaseUnavailable(type(wrong).__name__) from wrong
 
 
-def _translated(state: str, wrong: DBAPIError) -> Exception:
+def translated(state: str, said: str) -> Exception:
+    """Ours for a SQLSTATE (empty: none) and what the server said."""
     if state[:2] in ("22", "23"):
-        return UnstorableData(f"SQLSTATE {state}: {_first_line(wrong)}")
+        return UnstorableData(f"SQLSTATE {state}: {said}")
     if state in _CONFLICTS:
         return DatabaseConflict(f"SQLSTATE {state}")
     if state in _NO_SCHEMA:
-        return NoSchema(f"SQLSTATE {state}: {_first_line(wrong)}")
+        return NoSchema(f"SQLSTATE {state}: {said}")
     if state in _OTHER_TABLES:
-        return OtherTables(f"SQLSTATE {state}: {_first_line(wrong)}")
-    return DatabaseUnavailable(f"SQLSTATE {state}" if state else type(wrong.orig).__name__)
+        return OtherTables(f"SQLSTATE {state}: {said}")
+    return DatabaseUnavailable(f"SQLSTATE {state}" if state else said)
 
 
 def _first_line(wrong: DBAPIError) -> str:
