@@ -12,7 +12,7 @@ from gateway.redis_memory import RedisMemory
 from gateway.subscription import RedisNotices
 from readmodel.domains import registry as registered
 from readmodel.heads import Heads
-from readmodel.reads import open_reads
+from readmodel.opening import open_reads
 from runtime.aws import aws_errors, open_aws
 from runtime.health import Check
 from runtime.redis_client import open_redis

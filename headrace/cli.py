@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "costs": Command("headrace.costs.command", "what AWS bills for it, by service and role, beside the floor"),
     "load": Command("loadtest.command", "load at a rate or at the most it takes; ends with the audit"),
     "bench": Command("loadtest.bench.command", "side by side with what people would pick instead, interleaved", finds=False),
+    "rebuild": Command("headrace.rebuild.command", "a new generation of the views or the cache, live, then the switch"),
     "history": Command("headrace.history", "a stream's events"),
     "dlq": Command("headrace.dead.command", "what could not be handled: list it, or send it where it belongs"),
     "audit": Command("headrace.audit.command", "compare what is stored with what must hold"),

@@ -77,6 +77,16 @@ async def cached(client: "Redis", prefix: str, count: int = 500) -> AsyncIterato
             return
 
 
+async def names(client: "Redis", prefix: str, count: int = 500) -> AsyncIterator[list[bytes | str]]:
+    """Every key under a prefix, fill leases too."""
+    cursor = 0
+    while True:
+        cursor, keys = await client.scan(cursor, match=f"{_literal(prefix)}*", count=count)
+        yield keys
+        if cursor == 0:
+            return
+
+
 async def database_versions(database: Database, prefix: str, keys: Sequence[str]) -> dict[str, int]:
     """The version PostgreSQL has for each cached key."""
     with database_errors():

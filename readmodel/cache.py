@@ -54,15 +54,16 @@ class Breaker:
 
 
 class Cache:
-    """Keys of one stack and generation. Every method raises CacheUnavailable and nothing else."""
+    """Keys of one stack and, but for those who name others, of one generation. Methods raise CacheUnavailable and nothing else."""
 
-    def __init__(self, client: "Redis", stack: str, generation: int, seconds: float = QUICK_SECONDS) -> None:
+    def __init__(self, client: "Redis", stack: str, generation: int, seconds: float = QUICK_SECONDS, cache: int = 1) -> None:
         self._client, self._seconds = client, seconds
-        self.prefix = prefix(stack, generation)
+        self.stack = stack
+        self.prefix = prefix(stack, generation, cache)
         self._breaker = Breaker()
         self._free = asyncio.Semaphore(AT_ONCE)
         self._look, self._fill = _script(client, "look"), _script(client, "fill")
-        self._held, self._refresh = _script(client, "held"), _script(client, "refresh")
+        self._held, self._refresh, self._lease = _script(client, "held"), _script(client, "refresh"), _script(client, "lease")
 
     async def warm(self) -> None:
         """Connect and load the scripts, with more patience than a query has; Redis away is no reason not to start."""
@@ -75,6 +76,11 @@ class Cache:
         """(what is held, whether the fill lease is now ours under `nonce`). The lease is asked for only on a miss."""
         answer = await self._call(self._look(keys=[key], args=[nonce, LEASE_MS]))
         return (None, answer == 1) if isinstance(answer, int) else (answer, False)
+
+    async def peek(self, keys: Sequence[str]) -> list[bytes | None]:
+        """What is held of each; nothing is leased."""
+        answer: Any = await self._call(self._client.mget(keys))
+        return list(answer)
 
     async def fill(self, key: str, nonce: str, value: bytes, ttl_ms: int) -> bool:
         """Put what a query read, if the lease is still ours and nothing as new is held."""
@@ -94,6 +100,10 @@ class Cache:
         for value, ttl in values:
             arguments += (value, ttl)
         return int(await self._call(self._refresh(keys=keys, args=arguments)))
+
+    async def lease(self, keys: Sequence[str], nonce: str) -> list[int]:
+        """Places of the keys that were neither held nor leased, and whose fill is now the caller's: by `refresh` under its nonce."""
+        return [int(place) - 1 for place in await self._call(self._lease(keys=keys, args=[nonce, LEASE_MS]))]
 
     async def drop(self, keys: Sequence[str]) -> None:
         """Forget values and leases: costs the next reader a look into PostgreSQL."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import CursorResult, Executable, select, text
 from sqlalchemy.engine import URL, make_url
@@ -12,7 +12,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from readmodel.control import CONTROL_SCHEMA, GENERATIONS, READ_MODEL, schema_of
+from readmodel.control import CACHE, CONTROL_SCHEMA, GENERATIONS, READ_MODEL, schema_of
 from readmodel.errors import DatabaseConflict, DatabaseUnavailable, NoSchema, OtherTables, UnstorableData
 from runtime.errors import ConfigurationError
 from runtime.settings import Settings
@@ -39,6 +39,10 @@ PROJECTING: Final = Limits(pool=8, acquire_seconds=10, statement_seconds=20)
 REFRESHING: Final = Limits(pool=8, acquire_seconds=10, statement_seconds=20, one_by_one=True)
 READING: Final = Limits(pool=16, acquire_seconds=1, statement_seconds=3, one_by_one=True)
 AUDITING: Final = Limits(pool=4, acquire_seconds=10, statement_seconds=120)
+REBUILDING: Final = Limits(pool=8, acquire_seconds=60, statement_seconds=3_600)
+"""An index over everything takes its time."""
+FOLLOWING: Final = Limits(pool=1, acquire_seconds=2, statement_seconds=2, one_by_one=True)
+"""A connection of its own for what must be asked every second, however busy the others are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +51,16 @@ class Database:
 
     engine: AsyncEngine
     generation: int
+    cache: int = 1
+    """The generation of what Redis keeps of it."""
 
-    def at(self, generation: int) -> "Database":
+    def at(self, generation: int, cache: int = 1) -> "Database":
         """The same connections, another generation: for statements built of tables, not for SQL in text."""
-        return Database(self.engine.execution_options(schema_translate_map=_tables_of(generation)), generation)
+        return Database(self.engine.execution_options(schema_translate_map=_tables_of(generation)), generation, cache)
+
+    async def turn(self, connection: AsyncConnection, generation: int) -> AsyncConnection:
+        """The same connection, in whatever transaction it is, against another generation from now on."""
+        return await connection.execution_options(schema_translate_map=_tables_of(generation))
 
     def within(self, connection: AsyncConnection, generation: int) -> "Within":
         """Statements on one connection of this engine against another generation."""
@@ -145,29 +155,37 @@ def _url(settings: Settings) -> tuple[URL, str | None]:
     return plain, str(ssl) if ssl else None
 
 
-async def current_generation(engine: AsyncEngine) -> int:
-    """The generation that queries read. Raises NoSchema, DatabaseUnavailable."""
+class Shown(NamedTuple):
+    """What queries read: which generation of the read model, and which of what Redis keeps of it."""
+
+    generation: int
+    cache: int
+
+
+async def shown(engine: AsyncEngine) -> Shown:
+    """As it is now. Raises NoSchema, DatabaseUnavailable."""
     with database_errors():
         async with engine.connect() as connection:
-            wanted = select(GENERATIONS.c.current).where(GENERATIONS.c.projector == READ_MODEL)
-            found = (await connection.execute(wanted)).scalar_one_or_none()
-    if found is None:
+            wanted = select(GENERATIONS.c.projector, GENERATIONS.c.current)
+            found = {row.projector: row.current for row in await connection.execute(wanted)}
+    if READ_MODEL not in found:
         raise NoSchema("no generation of the read model; run `headrace provision`")
-    return int(found)
+    return Shown(found[READ_MODEL], found.get(CACHE, 1))
 
 
 @asynccontextmanager
 async def open_database(settings: Settings, limits: Limits, generation: int | None = None) -> AsyncIterator[Database]:
-    """The read model's current generation, or the one named."""
+    """What queries read now; or the generation named."""
+    cache = 1
     if generation is None:
         plain = open_engine(settings, CONTROL_SCHEMA)
         try:
-            generation = await current_generation(plain)
+            generation, cache = await shown(plain)
         finally:
             await plain.dispose()
     engine = open_engine(settings, schema_of(generation), limits)
     try:
-        yield Database(engine, generation)
+        yield Database(engine, generation, cache)
     finally:
         await engine.dispose()
 

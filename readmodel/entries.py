@@ -35,9 +35,9 @@ def version_of(head: object) -> int | None:
     return int(match[1]) if match else None
 
 
-def prefix(stack: str, generation: int) -> str:
-    """Of all keys of a generation; a flip of generations leaves the old ones to their TTL."""
-    return f"{stack}:g{generation}:"
+def prefix(stack: str, generation: int, cache: int = 1) -> str:
+    """Of all keys of what Redis keeps, in its generation `cache`, of a generation of the read model."""
+    return f"{stack}:g{generation}:" if cache == 1 else f"{stack}:g{generation}.{cache}:"
 
 
 def encode(version: int, view: Any) -> bytes:

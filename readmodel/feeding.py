@@ -9,7 +9,24 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ARRAY, Column, CompoundSelect, Integer, Select, Text, bindparam, case, cast, delete, func, literal, null, select
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    CompoundSelect,
+    Integer,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    delete,
+    false,
+    func,
+    literal,
+    null,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from readmodel.control import FED, GENERATIONS, PARKED, READ_MODEL
@@ -103,13 +120,27 @@ async def read_fed(engine: AsyncEngine, projector: str = READ_MODEL) -> Fed:
 
 async def fed_of(connection: AsyncConnection, projector: str = READ_MODEL) -> Fed:
     """On a connection of the caller's, in its own error handling. Raises NoSchema."""
-    fed = select(FED.c.generation).where(FED.c.projector == projector)
-    current = select(-GENERATIONS.c.current).where(GENERATIONS.c.projector == projector)
-    numbers = [number for (number,) in await connection.execute(fed.union_all(current))]
-    found = next((-number for number in numbers if number < 0), None)
+    found = (await all_fed(connection)).get(projector)
     if found is None:
         raise NoSchema(f"no generation of {projector}; run `headrace provision`")
-    return Fed(tuple(sorted({*(number for number in numbers if number > 0), found})), found)
+    return found
+
+
+async def all_fed(connection: AsyncConnection) -> dict[str, Fed]:
+    """Of every projector that has generations, at one moment."""
+    fed: dict[str, set[int]] = {}
+    current: dict[str, int] = {}
+    for projector, generation, is_current in await connection.execute(_all_fed()):
+        fed.setdefault(projector, set()).add(generation)
+        if is_current:
+            current[projector] = generation
+    return {projector: Fed(tuple(sorted(fed[projector])), generation) for projector, generation in current.items()}
+
+
+@lru_cache
+def _all_fed() -> CompoundSelect[Any]:
+    current = select(GENERATIONS.c.projector, GENERATIONS.c.current, true())
+    return select(FED.c.projector, FED.c.generation, false()).union_all(current)
 
 
 async def feed_no_more(engine: AsyncEngine, generation: int) -> bool:

@@ -1,18 +1,13 @@
 """Queries: Redis first, PostgreSQL else, and never less than the tokens a reader holds.
 
-async with open_reads(settings, store) as reads:
+async with open_reads(settings, store, heads) as reads:  # readmodel.opening
     answer = await reads.comment("42", Hold(after=(token,)))
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from events.ids import StreamId, Token
-from events.outcome import projected_channel
-from events.store import EventStore
 from readmodel.answers import CACHE, DATABASE, Answer, CommentPage, CommentView, NewestComments, PictureView, T
-from readmodel.cache import Cache
 from readmodel.comments import queries
 from readmodel.comments.cached import (
     READ_COMMENT,
@@ -23,23 +18,14 @@ from readmodel.comments.cached import (
     newest_key,
     picture_key,
 )
-from readmodel.comments.projection import PROJECTION
-from readmodel.control import READ_MODEL
 from readmodel.covering import Covered
-from readmodel.database import READING, check_database, open_database
-from readmodel.domains import registry
+from readmodel.database import check_database
 from readmodel.entries import Entry
-from readmodel.heads import Heads
 from readmodel.holding import Holding
 from readmodel.holds import NOTHING_HELD, Hold
-from readmodel.notices import Notices, listening
 from readmodel.pages import Page, page_from_newest, page_of
-from readmodel.progress import Progress
-from readmodel.schema import verify
 from readmodel.tiers import Tiers
 from runtime.metrics import READS
-from runtime.redis_client import open_redis
-from runtime.settings import Settings, require
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -140,21 +126,3 @@ def _at_least(versions: dict[StreamId, int], token: Token) -> bool:
 
 async def _newest(connection: "AsyncConnection", picture_id: str) -> tuple[int, NewestComments]:
     return (await queries.newest(connection, [picture_id]))[picture_id]
-
-
-@asynccontextmanager
-async def open_reads(settings: Settings, store: EventStore, heads: Heads) -> AsyncIterator[Reads]:
-    """Reads of the current generation; `heads`: what this process knows of the store. Raises DatabaseUnavailable, SchemaMismatch."""
-    require(settings, "database_url", "redis_url")
-    domains = registry(settings)
-    async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(settings, READING))
-        await verify(database.engine, domains)
-        client = await stack.enter_async_context(open_redis(settings))
-        listener = await stack.enter_async_context(open_redis(settings))
-        tiers = Tiers(database, Cache(client, settings.stack, database.generation))
-        await tiers.cache.warm()
-        stack.push_async_callback(tiers.close)
-        notices = await stack.enter_async_context(listening(Notices(listener, projected_channel(settings.stack, READ_MODEL))))
-        progress = Progress(domains, database.generation, shown=[PROJECTION.name])
-        yield Reads(tiers, Holding(tiers, progress, notices, (store, heads)))

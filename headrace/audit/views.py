@@ -48,7 +48,7 @@ class Views:
 
     def __init__(self, database: Database, client: "Redis", registry: Registry, stack: str) -> None:
         self._database, self._client, self._registry = database, client, registry
-        self._prefix = prefix(stack, database.generation)
+        self._prefix = prefix(stack, database.generation, database.cache)
 
     async def parked(self) -> Parks:
         """What is parked now."""

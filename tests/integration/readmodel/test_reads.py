@@ -11,8 +11,8 @@ from readmodel.answers import CommentView
 from readmodel.comments.cached import comment_key, newest_key
 from readmodel.errors import NotYet, StreamParked, TokenBeyondStore
 from readmodel.heads import Heads
+from readmodel.opening import open_reads
 from readmodel.pages import Cursor, Page, decode_cursor, encode_cursor
-from readmodel.reads import open_reads
 from runtime.times import parse_rfc3339
 from tests.integration.readmodel.conftest import House, held, write
 from tests.unit.readmodel.commits import broken, comment, commit, delivery, history, stored

@@ -8,7 +8,7 @@ from events.dynamo_store import open_store
 from events.ids import Token, Version
 from readmodel.heads import Heads
 from readmodel.holds import Hold
-from readmodel.reads import open_reads
+from readmodel.opening import open_reads
 from runtime.aws import open_aws
 from runtime.settings import Settings
 from runtime.stack import load_stack
