@@ -41,6 +41,7 @@ COMMANDS: Final = {
     "rebuild": Command("headrace.rebuild.command", "a new generation of the views or the cache, live, then the switch"),
     "history": Command("headrace.history", "a stream's events"),
     "dlq": Command("headrace.dead.command", "what could not be handled: list it, or send it where it belongs"),
+    "parked": Command("headrace.parked.command", "streams that a projection cannot go on with: list, redrive, discard"),
     "audit": Command("headrace.audit.command", "compare what is stored with what must hold"),
 }
 

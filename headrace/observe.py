@@ -31,7 +31,7 @@ _SECONDS: Final = 8.0
 
 class Observed(msgspec.Struct, frozen=True):
     """`queues`: depth by name, visible and in flight, dead-letter queues as `NAME-dead`. A queue that did not answer is
-    left out. `lag_seconds`: by projector, the age of the oldest stored commit it lacks. `parked`: streams. `append`: the call
+    left out. `lag_seconds`: by projector, the age of the oldest stored commit it lacks. `parked`, `discarded`: streams. `append`: the call
     that provision settled, empty when the stack's facts cannot be read. `cache_hits`: share of the command worker's look-ups of a
     stream's state that needed no read, None before the first. `changing_to`: partitions, while `provision` changes their number."""
 
@@ -42,6 +42,7 @@ class Observed(msgspec.Struct, frozen=True):
     partitions: int = 0
     cache_hits: float | None = None
     changing_to: int | None = None
+    discarded: int = 0
 
 
 async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] | None = None) -> Observed:
@@ -50,7 +51,7 @@ async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] |
     What cannot be reached is left out: this is for looking at faults.
     """
     settings = load(environment)
-    messages, seen, parked, facts = await asyncio.gather(
+    messages, seen, (parked, discarded), facts = await asyncio.gather(
         queue_depths(settings), gauges(listeners or {}), _parked(settings), _facts(settings)
     )
     return Observed(
@@ -61,6 +62,7 @@ async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] |
         partitions=facts.partitions if facts else 0,
         cache_hits=cache_hits(seen.get("commands", {})),
         changing_to=facts.changing.to if facts and facts.changing is not msgspec.UNSET else None,
+        discarded=discarded,
     )
 
 
@@ -125,16 +127,16 @@ async def _facts(settings: Settings) -> Stack | None:
         return None
 
 
-async def _parked(settings: Settings) -> int:
-    """Streams parked; 0 where the database does not answer, whose part the status then shows as not ready."""
+async def _parked(settings: Settings) -> tuple[int, int]:
+    """Streams parked, and discarded ones; 0 where the database does not answer, whose part the status then shows as not ready."""
     if not settings.database_url:
-        return 0
+        return 0, 0
     engine = open_engine(settings, CONTROL_SCHEMA)
     try:
         async with asyncio.timeout(_SECONDS):
-            return await count_parked(engine)
+            return await count_parked(engine), await count_parked(engine, discarded=True)
     except (HeadraceError, TimeoutError):
-        return 0
+        return 0, 0
     finally:
         await engine.dispose()
 

@@ -48,6 +48,7 @@ class Status(msgspec.Struct, frozen=True):
     partitions: int = 0
     cache_hits: float | None = None
     changing_to: int | None = None
+    discarded: int = 0
 
     @property
     def ready(self) -> bool:
@@ -88,6 +89,7 @@ async def look(folder: Path) -> Status | None:
         partitions=seen.partitions if seen else 0,
         cache_hits=seen.cache_hits if seen else None,
         changing_to=seen.changing_to if seen else None,
+        discarded=seen.discarded if seen else 0,
     )
 
 
@@ -120,7 +122,8 @@ def render(status: Status) -> str:
     changing = f" (changing to {status.changing_to}: no commands are taken)" if status.changing_to else ""
     lines.append(f"appends {status.append or '-'}    partitions {status.partitions or '-'}{changing}    state cache hits {hits}")
     lags = "  ".join(f"{name} {seconds:.1f} s" for name, seconds in status.lag_seconds.items())
-    lines.append(f"lag     {lags or '-'}    parked {status.parked}")
+    discarded = f" ({status.discarded} more discarded)" if status.discarded else ""
+    lines.append(f"lag     {lags or '-'}    parked {status.parked}{discarded}")
     return "\n".join(lines)
 
 

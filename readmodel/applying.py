@@ -23,9 +23,10 @@ from readmodel.database import Database, database_errors
 from readmodel.errors import DatabaseConflict, NoSchema, UnstorableData
 from readmodel.feeding import Fed, OtherFed, feed_no_more, lock, parks_and_fed, read_fed
 from readmodel.folding import CannotProject, Folded, fold, summed
+from readmodel.parks import changed, write_changes, write_parks
 from readmodel.planning import Fault, Plan, Unit, plan
 from readmodel.projection import POSITION_COLUMNS
-from readmodel.standing import standing_of, write_parks
+from readmodel.standing import standing_of
 from readmodel.verdicts import Position
 from readmodel.writing import write_rows, write_sums
 from runtime import logs
@@ -89,7 +90,7 @@ class Applier:
                 missing = self._judge(units, parts)
                 for part in parts:
                     with fitting(part):
-                        await self._write(part, units)
+                        missing += await self._write(part, units)
         return result(parts, missing)
 
     async def _apply_or_park(self, unit: Unit, fault: Callable[[UnstorableData], Fault], fed: Fed) -> Applied:
@@ -129,8 +130,8 @@ class Applier:
         parked, fed = await parks_and_fed(connection, [part.generation for part in parts], streams)
         if not self._alone and fed != assumed:
             raise OtherFed(fed) if fed is not None else NoSchema("no generation of the read model; run `headrace provision`")
-        for generation, projector, stream in parked:
-            next(part for part in parts if part.generation == generation).standing.parked.add((projector, StreamId(stream)))
+        for (generation, projector, stream), spoken_of in parked.items():
+            next(part for part in parts if part.generation == generation).standing.parked[projector, StreamId(stream)] = spoken_of
 
     def _judge(self, units: Sequence[Unit], parts: Sequence[Part]) -> list[tuple[Unit, Position]]:
         """Units with a hole. Such a unit is not begun in one generation while another has to wait for it: they move together."""
@@ -147,7 +148,8 @@ class Applier:
                     part.done.counts.update(judged.counts)
         return missing
 
-    async def _write(self, part: Part, units: Sequence[Unit]) -> None:
+    async def _write(self, part: Part, units: Sequence[Unit]) -> list[tuple[Unit, Position]]:
+        """Units that are redriven and must come again."""
         work = [(unit, judged) for unit, judged in zip(units, part.plans, strict=True) if judged is not None]
         folded = [(unit, judged, result) for unit, judged in work if (result := self._folded(unit, judged, part)) is not None]
         if self._effect is not None and folded:
@@ -169,6 +171,9 @@ class Applier:
         for table in sorted(sums, key=lambda table: str(table.name)):
             await write_sums(part.within, table, sums[table])
         await write_parks(part.within, part.generation, part.done.parked)
+        change = changed(work, part.standing.parked, part.done.parked)
+        await write_changes(part.within, part.generation, change)
+        return change.behind
 
     def _folded(self, unit: Unit, judged: Plan, part: Part) -> Folded | None:
         """The unit's changes up to its first fault; None when there are none. Faults are noted in `part.done`."""

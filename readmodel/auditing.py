@@ -14,7 +14,7 @@ from readmodel.comments.cached import load_keys
 from readmodel.control import POSITIONS
 from readmodel.database import Database, database_errors
 from readmodel.entries import version_of
-from readmodel.parking import Parked, list_parked
+from readmodel.parking import FIRST, Parked, list_parked
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -52,11 +52,11 @@ async def positions(engine: AsyncEngine, projector: str, home: Table | None = No
 
 
 async def parked(engine: AsyncEngine) -> AsyncIterator[list[Parked]]:
-    """All parked streams of the current generation, and those of the projector `amqp`."""
-    after = ("", "")
+    """All parked streams of the current generation, and those of the projector `amqp`; discarded ones too."""
+    after = FIRST
     while found := await list_parked(engine, after):
         yield found
-        after = (found[-1].stream, found[-1].projector)
+        after = found[-1].place
 
 
 async def cached(client: "Redis", prefix: str, count: int = 500) -> AsyncIterator[list[tuple[str, int | None]]]:

@@ -36,6 +36,7 @@ PARKED: Final = Table(
     Column("detail", Text, nullable=False, comment="one sentence, for people"),
     Column("first_version", BigInteger, nullable=False, comment="the version that could not be applied"),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("last_version", BigInteger, nullable=False, comment="the highest version spoken of while it is parked"),
     Column("discarded_at", DateTime(timezone=True), comment="given up by an operator: counted, no longer waiting for one"),
     schema=CONTROL_SCHEMA,
 )

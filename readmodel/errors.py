@@ -19,6 +19,10 @@ class UnstorableData(Fatal):
     """PostgreSQL will never take this data (SQLSTATE classes 22 and 23)."""
 
 
+class StillMoving(Retryable):
+    """A parked stream gets new commits faster than they are applied; it is still parked, further on than before."""
+
+
 class NoSchema(Fatal):
     """The schema is not there, or not the one this code was written for."""
 

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     Column,
     CompoundSelect,
     Integer,
@@ -77,15 +78,18 @@ def _locking() -> Select[Any]:
 
 async def parks_and_fed(
     connection: AsyncConnection, generations: Sequence[int], streams: Sequence[str]
-) -> tuple[set[tuple[int, str, str]], Fed | None]:
-    """(generation, projection, stream) of what is parked, and what is fed; one round trip. None: nothing is."""
+) -> tuple[dict[tuple[int, str, str], int], Fed | None]:
+    """What is parked, as (generation, projection, stream), and to which version it was spoken of; and what is fed. One round trip.
+
+    None: nothing is.
+    """
     rows = await connection.execute(_parks_and_fed(), {"generations": list(generations), "streams": list(streams)})
-    parked: set[tuple[int, str, str]] = set()
+    parked: dict[tuple[int, str, str], int] = {}
     fed: list[int] = []
     current: int | None = None
-    for kind, generation, projector, stream in rows:
+    for kind, generation, projector, stream, spoken_of in rows:
         if kind == _PARK:
-            parked.add((generation, projector, stream))
+            parked[generation, projector, stream] = spoken_of
         elif kind == _FED:
             fed.append(generation)
         else:
@@ -99,15 +103,15 @@ _PARK, _FED, _CURRENT = range(3)
 @lru_cache
 def _parks_and_fed() -> CompoundSelect[Any]:
     generations = func.any(bindparam("generations", type_=ARRAY(Integer())))
-    parks = select(literal(_PARK, Integer), PARKED.c.generation, PARKED.c.projector, PARKED.c.stream)
+    parks = select(literal(_PARK, Integer), PARKED.c.generation, PARKED.c.projector, PARKED.c.stream, PARKED.c.last_version)
     return parks.where(PARKED.c.generation == generations, PARKED.c.stream == any_stream()).union_all(*_fed_of_the_read_model())
 
 
 @lru_cache
 def _fed_of_the_read_model() -> tuple[Select[Any], Select[Any]]:
-    nothing = cast(null(), Text)
-    fed = select(literal(_FED, Integer), FED.c.generation, nothing, nothing).where(FED.c.projector == READ_MODEL)
-    current = select(literal(_CURRENT, Integer), GENERATIONS.c.current, nothing, nothing).where(GENERATIONS.c.projector == READ_MODEL)
+    nothing = (cast(null(), Text), cast(null(), Text), cast(null(), BigInteger))
+    fed = select(literal(_FED, Integer), FED.c.generation, *nothing).where(FED.c.projector == READ_MODEL)
+    current = select(literal(_CURRENT, Integer), GENERATIONS.c.current, *nothing).where(GENERATIONS.c.projector == READ_MODEL)
     return fed, current
 
 

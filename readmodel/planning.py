@@ -5,7 +5,7 @@ filled from the store (the unit then comes again, `fetched`), and a contradictio
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import msgspec
@@ -53,6 +53,10 @@ class Unit:
     commits: list[Arrived]
     until: Version
     fetched: bool = False
+    goal: Version | None = None
+    """Only of a parked stream that is being redriven: the highest version spoken of before the store was read."""
+    final: bool = True
+    """Whether the park may end with it; not so for the first pieces of a unit that was cut."""
 
 
 @dataclass(slots=True)
@@ -95,8 +99,16 @@ def units_of(
 
 
 def plan(unit: Unit, position: Position, *, parked: bool) -> Plan:
-    """Judge a unit's commits in order from `position`."""
+    """Judge a unit's commits in order from `position`; one that is being redriven as if it were not parked."""
     done = Plan(reached=position)
+    if unit.goal is not None:
+        if not unit.fetched:  # it is redriven with what the store holds, and with nothing else
+            done.missing = True
+            return done
+        if parked and unit.until < position.version:
+            done.fault = Fault("fork", f"the store ends at version {unit.until}, before {position.version}", position.version)
+            return done
+        parked = False
     for arrived in unit.commits:
         verdict, fault = _verdict(arrived, done.reached, parked=parked)
         done.counts[verdict] = done.counts.get(verdict, 0) + 1
@@ -139,10 +151,16 @@ def _hole(unit: Unit, done: Plan) -> None:
 
 
 def filled(unit: Unit, stored: Sequence[Commit]) -> Unit:
-    """The unit with what the store holds of it beyond its position; what lies beyond `until` comes by itself."""
+    """The unit with what the store holds of it beyond its position; what lies beyond `until` comes by itself.
+
+    One that is being redriven is what the store holds, to its head.
+    """
+    if unit.goal is not None:
+        until = max((commit.last for commit in stored), default=Version(0))
+        return replace(unit, commits=[Arrived(commit) for commit in stored], until=until, fetched=True)
     merged = by_stream([*(arrived.commit for arrived in unit.commits), *stored])
     arrived = merged[unit.stream][0] if merged else []
-    return Unit(unit.projection, unit.stream, [a for a in arrived if a.commit.last <= unit.until], unit.until, fetched=True)
+    return replace(unit, commits=[a for a in arrived if a.commit.last <= unit.until], fetched=True)
 
 
 def parts(units: Iterable[Unit], most: int) -> Iterator[list[Unit]]:
@@ -168,10 +186,10 @@ def _pieces(unit: Unit, most: int) -> Iterator[tuple[Unit, int]]:
         if place > start and events + size > most:
             earlier = unit.commits[start:place]
             until = Version(max(each.commit.last for each in earlier))
-            yield Unit(unit.projection, unit.stream, earlier, until, unit.fetched), events
+            yield replace(unit, commits=earlier, until=until, final=False), events
             start, events = place, 0
         events += size
-    yield Unit(unit.projection, unit.stream, unit.commits[start:], unit.until, unit.fetched), events
+    yield replace(unit, commits=unit.commits[start:]), events
 
 
 def merged(missing: Iterable[tuple[Unit, Position]]) -> list[tuple[Unit, Position]]:
@@ -182,7 +200,7 @@ def merged(missing: Iterable[tuple[Unit, Position]]) -> list[tuple[Unit, Positio
         if key in found:
             other, lowest = found[key]
             until = max(unit.until, other.until)
-            unit = Unit(unit.projection, unit.stream, [*other.commits, *unit.commits], until)  # noqa: PLW2901 - the merged one
+            unit = replace(unit, commits=[*other.commits, *unit.commits], until=until, fetched=False)  # noqa: PLW2901 - the merged one
             position = min(position, lowest)  # noqa: PLW2901
         found[key] = (unit, position)
     return list(found.values())

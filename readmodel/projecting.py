@@ -7,7 +7,7 @@ left; a projection's exception; an event that cannot be read. Everything else is
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from events.domain import Registry
@@ -18,7 +18,7 @@ from events.store import EventStore
 from readmodel.applying import Applied, Applier, Effect
 from readmodel.database import Database
 from readmodel.domains import projections_of
-from readmodel.errors import DatabaseConflict, UnstorableData
+from readmodel.errors import DatabaseConflict, StillMoving, UnstorableData
 from readmodel.planning import Fault, Unit, filled, merged, parts, units_of
 from readmodel.projection import Projection
 from readmodel.verdicts import Position
@@ -26,6 +26,8 @@ from runtime.lifecycle import backoff
 
 FETCHES_AT_ONCE: Final = 8
 CONFLICT_ATTEMPTS: Final = 6
+MOST_PASSES: Final = 50
+"""Of the store, for what comes while a parked stream is redriven; everything else needs one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,19 @@ class Projecting:
         duty = self._duty
         return (lambda stream: projections_of(self._registry, stream)) if duty is None else (lambda _: (duty.projection,))
 
+    async def redrive(self, wanted: Iterable[tuple[StreamId, Projection]]) -> Applied:
+        """Apply what the store holds of parked streams, the park ending with the last of it, in the same transaction.
+
+        Who dies in between leaves them parked. A stream that still cannot be applied stays so, with its reason, in `parked`. One
+        that is not parked is brought to its head. Raises Retryable; repeating it does no harm.
+        """
+        units = [Unit(projection, stream, [], Version(0), goal=Version(0)) for stream, projection in wanted]
+        return await self._complete(sorted(units, key=lambda unit: (unit.projection.name, unit.stream)))
+
+    def concerned(self, stream: StreamId) -> Sequence[Projection]:
+        """Whose units a commit of this stream makes."""
+        return self._projections()(stream)
+
     async def catch_up(self, streams: Iterable[StreamId]) -> Applied:
         """Apply what the store holds beyond the positions of these streams; for redrive and for what never arrived."""
         heads = {stream: await self._store.last_version(stream) for stream in streams}
@@ -65,7 +80,11 @@ class Projecting:
 
     async def _complete(self, units: Sequence[Unit]) -> Applied:
         done = await self._in_parts(units)
+        passes = 0
         while done.missing:
+            passes += 1
+            if passes > MOST_PASSES:
+                raise StillMoving(f"{len(done.missing)} streams are written faster than they can be redriven")
             missing, done.missing = merged(done.missing), []
             fetched = await asyncio.gather(*(self._fetch(unit, position) for unit, position in missing))
             done.add(await self._in_parts(fetched))
@@ -76,12 +95,14 @@ class Projecting:
             return await self._apply(units)
         done = Applied()
         for part in parts(units, self._duty.most):
-            done.add(await self._apply(part))
+            done.add(await self._apply(_left(part, done)))
         return done
 
     async def _fetch(self, unit: Unit, position: Position) -> Unit:
+        """What is redriven is read from the commit on that its position ends with: that one must be the store's too."""
+        after = position.version if unit.goal is None else Version(max(position.commit_first, 1) - 1)
         async with self._fetching:
-            return filled(unit, await self._store.load(unit.stream, position.version))
+            return filled(unit, await self._store.load(unit.stream, after))
 
     async def _apply(self, units: Sequence[Unit]) -> Applied:
         if not units:
@@ -107,8 +128,14 @@ class Projecting:
             first = unit.commits[0].commit.first if unit.commits else Version(unit.until)
             return await self._applier.apply_or_park(unit, lambda refused: Fault("unstorable", str(refused), first))
         done = await self._apply(halves[0])
-        done.add(await self._apply(halves[1]))
+        done.add(await self._apply(_left(halves[1], done)))
         return done
+
+
+def _left(units: Sequence[Unit], done: Applied) -> Sequence[Unit]:
+    """The units that come after `done`: of a stream that was just parked once more, nothing else is redriven."""
+    again = {(unit.projection.name, unit.stream) for unit, _ in done.parked if unit.goal is not None}
+    return [replace(unit, goal=None) if (unit.projection.name, unit.stream) in again else unit for unit in units] if again else units
 
 
 def _halves(units: Sequence[Unit]) -> tuple[list[Unit], list[Unit]] | None:
@@ -122,6 +149,4 @@ def _halves(units: Sequence[Unit]) -> tuple[list[Unit], list[Unit]] | None:
     middle = len(unit.commits) // 2
     earlier, later = unit.commits[:middle], unit.commits[middle:]
     until = Version(max(each.commit.last for each in earlier))
-    return [Unit(unit.projection, unit.stream, earlier, until, unit.fetched)], [
-        Unit(unit.projection, unit.stream, later, unit.until, unit.fetched)
-    ]
+    return [replace(unit, commits=earlier, until=until, final=False)], [replace(unit, commits=later)]

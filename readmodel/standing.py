@@ -2,19 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-from sqlalchemy.dialects.postgresql import insert
+from typing import Any
 
 from events.ids import StreamId
-from readmodel.control import PARKED
 from readmodel.database import Within
-from readmodel.planning import Fault, Unit
+from readmodel.planning import Unit
 from readmodel.projection import Row
 from readmodel.verdicts import START, Position
 from readmodel.writing import of_streams, positions_of
 
-DETAIL: Final = 500
 Key = tuple[str, StreamId]
 """Of a unit: its projection's name and its stream."""
 
@@ -25,7 +21,8 @@ class Standing:
 
     rows: dict[Key, Row] = field(default_factory=dict)
     positions: dict[Key, Position] = field(default_factory=dict)
-    parked: set[Key] = field(default_factory=set)
+    parked: dict[Key, int] = field(default_factory=dict)
+    """To which version they were spoken of."""
 
     def position(self, unit: Unit) -> Position:
         """START where it has none."""
@@ -60,26 +57,3 @@ async def standing_of(within: Within, units: Sequence[Unit]) -> Standing:
             found.rows[name, row["stream"]] = row
             found.positions[name, row["stream"]] = Position(row["version"], row["commit_first"], row["head_id"])
     return found
-
-
-async def write_parks(within: Within, generation: int, faults: Sequence[tuple[Unit, Fault]]) -> None:
-    """A stream that is parked already stays as it is."""
-    if not faults:
-        return
-    rows = [
-        {
-            "generation": generation,
-            "projector": unit.projection.name,
-            "stream": unit.stream,
-            "reason": fault.reason,
-            "detail": storable(fault.detail),
-            "first_version": fault.version,
-        }
-        for unit, fault in sorted(faults, key=lambda each: (each[0].projection.name, each[0].stream))
-    ]
-    await within.execute(insert(PARKED).on_conflict_do_nothing(), rows)
-
-
-def storable(detail: str) -> str:
-    """A detail that any PostgreSQL text column takes, whatever the poison was."""
-    return detail.encode("ascii", "backslashreplace").decode().replace("\0", "\\0")[:DETAIL]

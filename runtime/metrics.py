@@ -57,7 +57,13 @@ STATE_CACHE_BYTES: Final = Gauge("headrace_state_cache_bytes", "Bytes that the c
 STATE_CACHE_STREAMS: Final = Gauge("headrace_state_cache_streams", "Streams whose state is cached", registry=REGISTRY)
 SNAPSHOTS: Final = Counter("headrace_snapshots", "Snapshots of streams by what was done with them", ["verdict"], registry=REGISTRY)
 READS: Final = Counter("headrace_reads", "Queries by the tier that answered", ["source"], registry=REGISTRY)
-PARKED: Final = Gauge("headrace_parked_streams", "Streams parked by this projector", registry=REGISTRY)
+PARKED: Final = Gauge(
+    "headrace_parked_streams",
+    "Streams parked for this projector, as PostgreSQL has them: the same in all its processes",
+    ["reason"],
+    registry=REGISTRY,
+)
+DISCARDED: Final = Gauge("headrace_discarded_streams", "Parked streams that an operator gave up, as PostgreSQL has them", registry=REGISTRY)
 APPENDED_AT: Final = Gauge("headrace_appended_at_seconds", "Time of the newest commit appended", registry=REGISTRY)
 BURST_AT: Final = Gauge("headrace_burst_at_seconds", "Time of the first commit after the last pause of a second", registry=REGISTRY)
 BEFORE_BURST_AT: Final = Gauge("headrace_before_burst_at_seconds", "Time of the last commit before that pause", registry=REGISTRY)

@@ -8,13 +8,16 @@ from collections.abc import Sequence
 from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from sqlalchemy.ext.asyncio import AsyncEngine
+
 from events.envelope import Commit
 from readmodel.applying import Applied
 from readmodel.projecting import Projecting
 from runtime import logs
 from runtime.errors import Fatal
-from runtime.metrics import COMMITS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES, PARKED
+from runtime.metrics import COMMITS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES
 from workers.consumer import Delivery, Handled, Queue, consume
+from workers.parks import counting
 from workers.projecting import Passed, open_deliveries, tell
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ class Applying:
         self._parks: deque[float] = deque()
         self._passed = Passed()
         self.broken = asyncio.Event()
+        self.parked = asyncio.Event()
+        """Set at every new park, for whoever counts them."""
 
     async def handle(self, deliveries: Sequence[Delivery]) -> Handled:
         """What is done when this returns is committed."""
@@ -55,8 +60,9 @@ class Applying:
     def _observe(self, applied: Applied, commits: Sequence[Commit], began: float) -> None:
         for verdict, count in applied.counts.items():
             COMMITS.labels(self.name, verdict.value).inc(count)
+        if applied.parked:
+            self.parked.set()
         for unit, fault in applied.parked:
-            PARKED.inc()
             DISCARDS.labels(self.name, fault.reason).inc()
             _LOG.error(
                 "stream parked",
@@ -87,12 +93,14 @@ class Applying:
             self.broken.set()
 
 
-async def consume_unbroken(queue: Queue, projector: Applying, stop: asyncio.Event) -> None:
-    """Until `stop`. Raises TooManyParks when the projector must not go on."""
+async def consume_unbroken(queue: Queue, projector: Applying, stop: asyncio.Event, engine: AsyncEngine) -> None:
+    """Until `stop`. `engine`: where parks are counted. Raises TooManyParks when the projector must not go on."""
     async with asyncio.TaskGroup() as tasks:
-        watch = tasks.create_task(_stop_when_broken(projector.broken, stop))
+        beside = [_stop_when_broken(projector.broken, stop), counting(engine, projector.name, projector.parked)]
+        watching = [tasks.create_task(each) for each in beside]
         await consume(queue, projector.handle, stop, LANES)
-        watch.cancel()
+        for each in watching:
+            each.cancel()
     if projector.broken.is_set():
         raise TooManyParks(f"more than {PARKS_A_MINUTE} streams parked within a minute; see `headrace parked list`")
 

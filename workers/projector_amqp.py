@@ -10,15 +10,13 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from events.dynamo_store import open_store
-from readmodel.control import AMQP, BESIDE
+from readmodel.control import AMQP
 from readmodel.database import PROJECTING, check_database, open_database
 from readmodel.domains import registry
-from readmodel.parking import count_parked
 from readmodel.projecting import Projecting
 from readmodel.schema import verify
 from runtime.aws import open_aws
 from runtime.errors import ConfigurationError
-from runtime.metrics import PARKED
 from runtime.redis_client import open_redis
 from runtime.settings import Settings, require
 from runtime.stack import Stack, load_stack
@@ -64,14 +62,13 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         store = await open_store(aws, facts, settings)
         database = await stack.enter_async_context(open_database(settings, PROJECTING))
         await verify(database.engine)
-        PARKED.set(await count_parked(database.engine, BESIDE))
         client = await stack.enter_async_context(open_redis(settings))
         exchange = await stack.enter_async_context(open_exchange(settings.amqp_url, f"{settings.stack} projector-amqp"))
         queue = await open_queue(aws, facts, AMQP, settings)
         projector = AmqpProjector(publishing(database, domains, store, exchange), client, settings.stack, exchange)
         checks = {"sqs": queue.check, "dynamodb": store.check, "postgres": lambda: check_database(database), "rabbitmq": exchange.ready}
         await stack.enter_async_context(ready.listening(checks))
-        await consume_unbroken(queue, projector, stop)
+        await consume_unbroken(queue, projector, stop, database.engine)
 
 
 def _check_queue(facts: Stack) -> None:

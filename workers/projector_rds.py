@@ -6,11 +6,9 @@ from contextlib import AsyncExitStack
 from events.dynamo_store import open_store
 from readmodel.database import PROJECTING, check_database, open_database
 from readmodel.domains import registry
-from readmodel.parking import count_parked
 from readmodel.projecting import Projecting
 from readmodel.schema import verify
 from runtime.aws import open_aws
-from runtime.metrics import PARKED
 from runtime.redis_client import open_redis
 from runtime.settings import Settings, require
 from runtime.stack import load_stack
@@ -39,10 +37,9 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         store = await open_store(aws, facts, settings)
         database = await stack.enter_async_context(open_database(settings, PROJECTING))
         await verify(database.engine, domains)
-        PARKED.set(await count_parked(database.engine, database.generation))
         client = await stack.enter_async_context(open_redis(settings))
         queue = await open_queue(aws, facts, "rds", settings)
         projector = RdsProjector(Projecting(database, domains, store), client, settings.stack)
         checks = {"sqs": queue.check, "dynamodb": store.check, "postgres": lambda: check_database(database)}
         await stack.enter_async_context(ready.listening(checks))
-        await consume_unbroken(queue, projector, stop)
+        await consume_unbroken(queue, projector, stop, database.engine)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from secrets import token_hex
 from time import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from botocore.exceptions import ClientError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 HELD_SECONDS: Final = 60
 """After which the next may begin though the one before never said that it ended."""
-_KEY: Final = {"id": {"S": "redrive"}}
 _LOG: Final = logs.get("redrive")
 
 
@@ -31,62 +30,67 @@ class Redriving(Retryable):
 
 
 @asynccontextmanager
-async def alone(dynamodb: "DynamoDBClient", table: str) -> AsyncIterator[None]:
-    """In the stack's control table. Raises Redriving, or Retryable."""
-    mine = token_hex(8)
-    if not await _hold(dynamodb, table, mine):
+async def alone(dynamodb: "DynamoDBClient", table: str, what: str = "redrive") -> AsyncIterator[None]:
+    """In the stack's control table, under the id `what`. Raises Redriving, or Retryable."""
+    mine = _Mark(dynamodb, table, what, token_hex(8))
+    if not await mine.hold():
         raise Redriving(f"another redrive is under way (one that was killed is forgotten after {HELD_SECONDS} seconds)")
-    holding = asyncio.create_task(_keep(dynamodb, table, mine))
+    holding = asyncio.create_task(mine.keep())
     try:
         yield
     finally:
         holding.cancel()
         await asyncio.gather(holding, return_exceptions=True)
-        await _give_up(dynamodb, table, mine)
+        await mine.give_up()
 
 
-async def _give_up(dynamodb: "DynamoDBClient", table: str, mine: str) -> None:
-    call: Any = {
-        "TableName": table,
-        "Key": _KEY,
-        "ConditionExpression": "holder = :mine",
-        "ExpressionAttributeValues": {":mine": {"S": mine}},
-    }
-    with aws_errors():
-        try:
-            await dynamodb.delete_item(**call)
-        except ClientError as wrong:
-            if error_code(wrong) != "ConditionalCheckFailedException":  # somebody else's by now
-                raise
+class _Mark(NamedTuple):
+    """The item that says who redrives."""
 
+    dynamodb: "DynamoDBClient"
+    table: str
+    what: str
+    mine: str
 
-async def _keep(dynamodb: "DynamoDBClient", table: str, mine: str) -> None:
-    while True:
-        await asyncio.sleep(HELD_SECONDS / 4)
-        try:
-            await _hold(dynamodb, table, mine)
-        except HeadraceError as wrong:
-            _LOG.warning("redrive not announced", action="redrive", error=str(wrong))
+    async def give_up(self) -> None:
+        call: Any = {
+            "TableName": self.table,
+            "Key": {"id": {"S": self.what}},
+            "ConditionExpression": "holder = :mine",
+            "ExpressionAttributeValues": {":mine": {"S": self.mine}},
+        }
+        with aws_errors():
+            try:
+                await self.dynamodb.delete_item(**call)
+            except ClientError as wrong:
+                if error_code(wrong) != "ConditionalCheckFailedException":  # somebody else's by now
+                    raise
 
+    async def keep(self) -> None:
+        while True:
+            await asyncio.sleep(HELD_SECONDS / 4)
+            try:
+                await self.hold()
+            except HeadraceError as wrong:
+                _LOG.warning("redrive not announced", action="redrive", error=str(wrong))
 
-async def _hold(dynamodb: "DynamoDBClient", table: str, mine: str) -> bool:
-    """False when somebody else does."""
-    now = int(time())
-    put: Any = {
-        "TableName": table,
-        "Item": _item(mine, now + HELD_SECONDS),
-        "ConditionExpression": "attribute_not_exists(id) OR expires_at < :now OR holder = :mine",
-        "ExpressionAttributeValues": {":now": {"N": str(now)}, ":mine": {"S": mine}},
-    }
-    with aws_errors():
-        try:
-            await dynamodb.put_item(**put)
-        except ClientError as wrong:
-            if error_code(wrong) != "ConditionalCheckFailedException":
-                raise
-            return False
-    return True
+    async def hold(self) -> bool:
+        """False when somebody else does."""
+        now = int(time())
+        put: Any = {
+            "TableName": self.table,
+            "Item": self._item(now + HELD_SECONDS),
+            "ConditionExpression": "attribute_not_exists(id) OR expires_at < :now OR holder = :mine",
+            "ExpressionAttributeValues": {":now": {"N": str(now)}, ":mine": {"S": self.mine}},
+        }
+        with aws_errors():
+            try:
+                await self.dynamodb.put_item(**put)
+            except ClientError as wrong:
+                if error_code(wrong) != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
 
-
-def _item(holder: str, until: int) -> Any:
-    return {**_KEY, "holder": {"S": holder}, "expires_at": {"N": str(until)}}  # the table's TTL attribute
+    def _item(self, until: int) -> Any:
+        return {"id": {"S": self.what}, "holder": {"S": self.mine}, "expires_at": {"N": str(until)}}  # the table's TTL attribute

@@ -14,6 +14,13 @@ depends_on = None
 def upgrade() -> None:
     op.add_column(
         "parked",
+        sa.Column("last_version", sa.BigInteger, comment="the highest version spoken of while it is parked"),
+        schema="headrace",
+    )
+    op.execute("UPDATE headrace.parked SET last_version = first_version")
+    op.alter_column("parked", "last_version", nullable=False, schema="headrace")
+    op.add_column(
+        "parked",
         sa.Column("discarded_at", sa.DateTime(timezone=True), comment="given up by an operator: counted, no longer waiting for one"),
         schema="headrace",
     )

@@ -60,6 +60,11 @@ def test_people_see_that_the_partitions_are_being_changed() -> None:
     assert "changing" not in render(status())
 
 
+def test_people_see_that_streams_were_given_up() -> None:
+    assert "parked 1 (2 more discarded)" in render(msgspec.structs.replace(status(), discarded=2))
+    assert "discarded" not in render(status())
+
+
 def test_status_and_down_of_a_folder_without_a_stack_are_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("status", "down"):
         assert cli.main([command, "--state", str(tmp_path)]) == 2
