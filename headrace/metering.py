@@ -170,6 +170,11 @@ def _times(pid: int) -> tuple[int, float]:
     return int(fields[19]), (int(fields[11]) + int(fields[12])) * 1000 / _TICKS
 
 
+def cpu_ms(pid: int) -> float:
+    """User and system time of a process; 0 when it is gone."""
+    return _times(pid)[1]
+
+
 def _memory(pid: int) -> dict[str, float]:
     """VmRSS and VmHWM in MB; empty when it is gone."""
     try:
