@@ -145,7 +145,7 @@ class Applier:
                 waits = bool(holes) and len(parts) > 1
                 part.plans.append(None if waits else judged)
                 if not waits:
-                    part.done.counts.update(judged.counts)
+                    part.done.count(judged.counts)
         return missing
 
     async def _write(self, part: Part, units: Sequence[Unit]) -> list[tuple[Unit, Position]]:

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -79,9 +80,12 @@ def all_projections(registry: Registry) -> list[Projection]:
 def projections_of(registry: Registry, stream: StreamId) -> Sequence[Projection]:
     """Whom a stream's commits concern; never nobody, so that nothing is acknowledged without a trace."""
     domain = registry.of_stream(stream)
-    if domain is None:
-        return (_UNKNOWN,)
-    return tuple(each for each in domain.projections if isinstance(each, Projection)) or (_NOTHING,)
+    return (_UNKNOWN,) if domain is None else _of_domain(domain.projections)
+
+
+@lru_cache(maxsize=256)
+def _of_domain(projections: tuple[object, ...]) -> tuple[Projection, ...]:
+    return tuple(each for each in projections if isinstance(each, Projection)) or (_NOTHING,)
 
 
 def _unknown(row: Row | None, happened: Happened) -> Changes:  # noqa: ARG001 - a projection's shape

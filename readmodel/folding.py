@@ -66,36 +66,39 @@ def _project(projection: Projection, happened: Happened, done: Folded) -> None:
     try:
         changes = projection.project(done.row, happened)
         if changes.row is not None:
-            _check_row(projection, changes.row)
+            _unless(_row_fault(projection.home, tuple(changes.row)))
             done.row = changes.row
         for delta in changes.deltas:
-            _check_delta(projection, delta)
+            length = len(delta.key) if isinstance(delta.key, tuple) else 1
+            _unless(_delta_fault(projection.home, projection.tables, delta.table, (*delta.add, *delta.highest), length))
             done.deltas.append(delta)
-        _check_home(projection, done.row)
+        _unless("left no home row to keep its position in" if done.row is None and projection.home is not None else None)
     except Exception as wrong:  # the projection's own; whatever it is, it is this stream's alone
         detail = f"{projection.name}: {type(wrong).__name__}: {wrong}"
         raise CannotProject(Fault("projection_failed", detail, happened.version)) from wrong
 
 
-def _check_row(projection: Projection, row: Row) -> None:
-    if projection.home is None:
-        raise ValueError("has no home table to put a row in")
-    if not own_columns(projection.home) <= row.keys():
-        raise ValueError(f"its row lacks {', '.join(sorted(own_columns(projection.home) - row.keys()))}")
+def _unless(fault: str | None) -> None:
+    if fault is not None:
+        raise ValueError(fault)
 
 
-def _check_home(projection: Projection, row: Row | None) -> None:
-    if projection.home is not None and row is None:
-        raise ValueError("left no home row to keep its position in")
+# A projection's changes have few shapes, and there are as many changes as events: each shape is looked at once.
+@lru_cache(maxsize=1024)
+def _row_fault(home: Table | None, columns: tuple[str, ...]) -> str | None:
+    if home is None:
+        return "has no home table to put a row in"
+    missing = own_columns(home).difference(columns)
+    return f"its row lacks {', '.join(sorted(missing))}" if missing else None
 
 
-def _check_delta(projection: Projection, delta: Delta) -> None:
-    if delta.table not in projection.tables or delta.table is projection.home:
-        raise ValueError(f"may not write deltas to {delta.table.name}")
-    if not delta.add.keys() <= _columns(delta.table) or not delta.highest.keys() <= _columns(delta.table):
-        raise ValueError(f"names columns that {delta.table.name} has not")
-    if len(_key(delta)) != len(delta.table.primary_key.columns):
-        raise ValueError(f"its key does not fit {delta.table.name}")
+@lru_cache(maxsize=1024)
+def _delta_fault(home: Table | None, tables: tuple[Table, ...], table: Table, columns: tuple[str, ...], length: int) -> str | None:
+    if table not in tables or table is home:
+        return f"may not write deltas to {table.name}"
+    if not _columns(table).issuperset(columns):
+        return f"names columns that {table.name} has not"
+    return f"its key does not fit {table.name}" if length != len(table.primary_key.columns) else None
 
 
 @lru_cache
