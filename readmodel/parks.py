@@ -28,7 +28,8 @@ class Change:
     """What a batch changes in the parks that there are."""
 
     ended: list[Key] = field(default_factory=list)
-    spoken_of: dict[Key, int] = field(default_factory=dict)
+    moved: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    """(at least what it stands at, at least to which version it was spoken of)."""
     behind: list[tuple[Unit, Position]] = field(default_factory=list)
     """Redriven, but more was spoken of while the store was read: they stay parked and come again."""
 
@@ -45,11 +46,13 @@ def changed(work: Iterable[tuple[Unit, Plan]], parked: Mapping[Key, int], faults
             continue
         if unit.goal is None:
             if unit.until > parked[key]:
-                change.spoken_of[key] = max(unit.until, change.spoken_of.get(key, 0))
-        elif unit.final and not judged.missing and key not in again:
-            if parked[key] <= unit.goal:
+                change.moved[key] = (0, unit.until)
+        elif not judged.missing and key not in again:
+            if unit.final and parked[key] <= unit.goal:
                 change.ended.append(key)
-            else:
+                continue
+            change.moved[key] = (judged.reached.version + 1, 0)
+            if unit.final:
                 change.behind.append((replace(unit, goal=Version(parked[key]), fetched=False), judged.reached))
     return change
 
@@ -93,9 +96,10 @@ async def write_changes(within: Within, generation: int, change: Change) -> None
     """In the transaction that moves the positions."""
     if change.ended:
         await within.execute(_end(), {"of": generation, **_arrays(change.ended)})
-    if change.spoken_of:
-        keys = sorted(change.spoken_of)
-        await within.execute(_speak(), {"of": generation, **_arrays(keys), "last": [change.spoken_of[key] for key in keys]})
+    if change.moved:
+        keys = sorted(change.moved)
+        versions = {"first": [change.moved[key][0] for key in keys], "last": [change.moved[key][1] for key in keys]}
+        await within.execute(_move(), {"of": generation, **_arrays(keys), **versions})
 
 
 def _arrays(keys: Sequence[Key]) -> dict[str, list[str]]:
@@ -115,9 +119,10 @@ def _end() -> Delete:
 
 
 @lru_cache
-def _speak() -> Update:
-    keys, same = _those(Column("last", BigInteger))
-    return update(PARKED).values(last_version=func.greatest(PARKED.c.last_version, keys.c.last)).where(*same)
+def _move() -> Update:
+    keys, same = _those(Column("first", BigInteger), Column("last", BigInteger))
+    first, last = func.greatest(PARKED.c.first_version, keys.c.first), func.greatest(PARKED.c.last_version, keys.c.last)
+    return update(PARKED).values(first_version=first, last_version=last).where(*same)
 
 
 def storable(detail: str) -> str:
