@@ -21,6 +21,7 @@ from readmodel.applied import Applied, Part, Unfit, fitting, result
 from readmodel.control import BESIDE, POSITIONS
 from readmodel.database import Database, database_errors
 from readmodel.errors import DatabaseConflict, NoSchema, UnstorableData
+from readmodel.feed_writing import FeedWriter
 from readmodel.feeding import Fed, OtherFed, feed_no_more, lock, parks_and_fed, read_fed
 from readmodel.folding import CannotProject, Folded, fold, summed
 from readmodel.parks import changed, write_changes, write_parks
@@ -45,9 +46,19 @@ Effect = Callable[[Sequence[tuple[Unit, Plan]]], Awaitable[None]]
 class Applier:
     """Applies units to the generations that are fed, or with `alone` to the database's own, whatever is fed."""
 
-    def __init__(self, database: Database, registry: Registry, effect: Effect | None = None, *, alone: bool = False) -> None:
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        effect: Effect | None = None,
+        feed: FeedWriter | None = None,
+        *,
+        alone: bool = False,
+    ) -> None:
+        """`feed`: tells of what is applied to the current generation, where it is to be told."""
         self._database, self._registry, self._effect = database, registry, effect
         self._alone = alone or database.generation == BESIDE
+        self._feed = None if self._alone else feed
         self._fed = Fed((database.generation,), database.generation)
         """As of the last transaction; every transaction makes sure of it."""
 
@@ -164,6 +175,8 @@ class Applier:
         # One order of tables for all writers; a home row's keys are under this transaction's locks anyway.
         for table in sorted(tables, key=lambda table: str(table.name)):
             await write_rows(part.within, table, sorted(tables[table], key=lambda row: (row.get("projector", ""), row["stream"])))
+        if self._feed is not None and part.current:
+            await self._feed.write(part.within, folded)
         try:
             sums = summed(delta for _, _, result in folded for delta in result.deltas)
         except TypeError as wrong:

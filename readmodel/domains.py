@@ -88,6 +88,15 @@ def _of_domain(projections: tuple[object, ...]) -> tuple[Projection, ...]:
     return tuple(each for each in projections if isinstance(each, Projection)) or (_NOTHING,)
 
 
+def feeding(registry: Registry) -> dict[str, Projection]:
+    """By domain type: the one of its projections whose changes are told in the feed, so that each is told once."""
+    found = {}
+    for domain in registry.domains:
+        own = [each for each in domain.projections if isinstance(each, Projection)]
+        found[domain.type] = next((each for each in own if each.home is not None), own[0] if own else _NOTHING)
+    return found
+
+
 def _unknown(row: Row | None, happened: Happened) -> Changes:  # noqa: ARG001 - a projection's shape
     raise UnknownDomain(f"no domain of this process has streams like {happened.stream}")
 

@@ -19,6 +19,7 @@ from readmodel.applying import Applied, Applier, Effect
 from readmodel.database import Database
 from readmodel.domains import projections_of
 from readmodel.errors import DatabaseConflict, StillMoving, UnstorableData
+from readmodel.feed_writing import FeedWriter
 from readmodel.planning import Fault, Unit, filled, merged, parts, units_of
 from readmodel.projection import Projection
 from readmodel.verdicts import Position
@@ -45,10 +46,21 @@ class Duty:
 class Projecting:
     """What the projectors "rds" and "amqp" do with a batch, and what redrive and catch-up do with streams."""
 
-    def __init__(self, database: Database, registry: Registry, store: EventStore, duty: Duty | None = None, *, alone: bool = False) -> None:
-        """`alone`: in the database's own generation, not in those that are fed."""
+    def __init__(
+        self,
+        database: Database,
+        registry: Registry,
+        store: EventStore,
+        duty: Duty | None = None,
+        *,
+        alone: bool = False,
+        feed: bool = True,
+    ) -> None:
+        """`alone`: in the database's own generation, not in those that are fed. `feed`: what is applied to the current one is told in
+        the feed of changes; of a duty nothing is."""
         self._registry, self._store, self._duty = registry, store, duty
-        self._applier = Applier(database, registry, duty.effect if duty else None, alone=alone)
+        told = FeedWriter(registry) if feed and duty is None and not alone else None
+        self._applier = Applier(database, registry, duty.effect if duty else None, told, alone=alone)
         self._fetching = asyncio.Semaphore(FETCHES_AT_ONCE)
 
     async def project(self, commits: Iterable[Commit], stubs: Iterable[Stub] = ()) -> Applied:

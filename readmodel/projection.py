@@ -18,6 +18,8 @@ from runtime.times import Micros
 
 Row = Mapping[str, Any]
 POSITION_COLUMNS: Final = ("stream", "version", "commit_first", "head_id")
+NOT_SUBJECTS: Final = frozenset({*POSITION_COLUMNS, "since", "name", "data", "at", "actor", "command_id"})
+"""Names that mean something else in the feed of changes."""
 
 
 class Happened(Struct, frozen=True):
@@ -62,6 +64,8 @@ class Projection:
     tables: tuple[Table, ...]
     project: Project
     home: Table | None = None
+    subject: str = ""
+    """A text column of the home table by which the feed of changes may be narrowed: `GET /events?picture_id=`."""
 
     def __post_init__(self) -> None:
         faults = []
@@ -69,6 +73,8 @@ class Projection:
             faults.append(f"projection {self.name}: its home table lacks {', '.join(POSITION_COLUMNS)}")
         if self.home is not None and self.home not in self.tables:
             faults.append(f"projection {self.name}: its home table is not among its tables")
+        if self.subject and (self.home is None or self.subject not in self.home.columns or self.subject in NOT_SUBJECTS):
+            faults.append(f"projection {self.name}: its subject {self.subject} is no column of its own in a home table")
         faults += [
             f"projection {self.name}: the table {table.name} has no primary key" for table in self.tables if not table.primary_key.columns
         ]

@@ -88,6 +88,10 @@ STREAM_LAG: Final = Gauge(
     "headrace_stream_lag_seconds", "Age of the newest record read when it was done with", ["leases"], registry=REGISTRY
 )
 PASSED_AT: Final = Gauge("headrace_passed_at_seconds", "Time of the newest commit this projector has passed", registry=REGISTRY)
+FEED_PRUNED: Final = Counter("headrace_feed_pruned", "Rows of the feed of changes that were no longer kept", registry=REGISTRY)
+FEED_FOLLOWERS: Final = Gauge("headrace_feed_followers", "Connections that follow the feed of changes", registry=REGISTRY)
+FEED_EVENTS: Final = Tally("headrace_feed_events", "Events sent to those who follow the feed of changes")
+FEED_MISSED: Final = Tally("headrace_feed_missed", "Followers who were told that they had missed changes")
 HOP_SECONDS: Final = Histogram(
     "headrace_hop_seconds",
     "Time a batch took in this hop",

@@ -53,6 +53,13 @@ def _bind(value: str) -> str:
     return value
 
 
+def _feed(value: str) -> int:
+    seconds = int(value)
+    if seconds != 0 and not 60 <= seconds <= 7 * 86_400:
+        raise ValueError("neither 0 nor between 60 and 604800")
+    return seconds
+
+
 def _flag(value: str) -> bool:
     return {"1": True, "0": False, "": False}[value]
 
@@ -125,6 +132,12 @@ class Settings:
         _between(2, 43_200, int),
         30,
         "How long a received message stays with its worker unless extended; extended at a third of it.",
+    )
+    feed_seconds: int = _setting(
+        "HEADRACE_FEED_SECONDS",
+        _feed,
+        3600,
+        "How long projected changes are kept for those who follow `GET /events`; 60 or more. `0`: none are written, and there is no feed.",
     )
     log: str = _setting(
         "HEADRACE_LOG",

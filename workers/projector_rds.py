@@ -15,6 +15,7 @@ from runtime.stack import load_stack
 from workers.applying import Applying, consume_unbroken
 from workers.consumer import open_queue
 from workers.process import Ready, run_role
+from workers.forgetting import pruning
 
 
 class RdsProjector(Applying):
@@ -39,7 +40,9 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         await verify(database.engine, domains)
         client = await stack.enter_async_context(open_redis(settings))
         queue = await open_queue(aws, facts, "rds", settings)
-        projector = RdsProjector(Projecting(database, domains, store), client, settings.stack)
+        projecting = Projecting(database, domains, store, feed=settings.feed_seconds > 0)
+        projector = RdsProjector(projecting, client, settings.stack)
         checks = {"sqs": queue.check, "dynamodb": store.check, "postgres": lambda: check_database(database)}
         await stack.enter_async_context(ready.listening(checks))
+        await stack.enter_async_context(pruning(database.engine, settings.feed_seconds))
         await consume_unbroken(queue, projector, stop, database.engine)

@@ -50,4 +50,4 @@ def _picture(picture_id: str, add: dict[str, int]) -> Delta:
     return Delta(PICTURES, picture_id, add=add)
 
 
-PROJECTION: Final = Projection("comments", (COMMENTS, PICTURES), project, home=COMMENTS)
+PROJECTION: Final = Projection("comments", (COMMENTS, PICTURES), project, home=COMMENTS, subject="picture_id")

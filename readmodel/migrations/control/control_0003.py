@@ -41,7 +41,7 @@ def upgrade() -> None:
         schema="headrace",
     )
     op.execute("INSERT INTO headrace.fed (projector, generation, complete_at) SELECT projector, current, now() FROM headrace.generations")
-    # Transactions commit in another order than they begin: whoever reads on reads only what is older than every transaction under way.
+    # Transactions commit in another order than they begin: whoever reads on reads only what is older than every writer under way.
     op.execute(
         """
         CREATE TABLE headrace.changes (
@@ -58,6 +58,17 @@ def upgrade() -> None:
         """
     )
     op.execute("CREATE INDEX changes_at ON headrace.changes (at)")
+    # Up to where changes are no longer kept, and when the last of those were written.
+    op.create_table(
+        "forgotten",
+        sa.Column("what", sa.Text, primary_key=True),
+        sa.Column("transaction", sa.Text, nullable=False),
+        sa.Column("number", sa.BigInteger, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        schema="headrace",
+    )
+    op.execute("ALTER TABLE headrace.forgotten ALTER COLUMN transaction TYPE xid8 USING transaction::xid8")
+    op.execute("INSERT INTO headrace.forgotten VALUES ('changes', '0', 0, 'epoch')")
 
 
 def downgrade() -> None:
