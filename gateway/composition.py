@@ -18,6 +18,7 @@ from gateway.commands import CommandRoutes, Projected, StatusRoute
 from gateway.comments.commands import LOCATIONS, CommentCommands
 from gateway.comments.queries import CommentQueries, Reads
 from gateway.describing import DescriptionRoutes
+from gateway.feed.route import Feed, FeedRoute
 from gateway.following import Follower
 from gateway.health import HealthRoutes
 from gateway.lookup import Lookup
@@ -27,6 +28,7 @@ from gateway.posting import Poster
 from gateway.preparing import Preparer
 from gateway.routing import Route, prompt
 from gateway.sender import Sender
+from readmodel.feed_reading import Changes
 from readmodel.heads import Heads
 from runtime.health import Check
 from runtime.lifecycle import ended
@@ -53,6 +55,8 @@ class Ports:
     told_partitions: int | None = None
     broker: Broker | None = None
     """Of the second door; None: it is off."""
+    changes: tuple[Changes, Notices] | None = None
+    """The feed's rows, and who tells of new ones; None: it is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +68,14 @@ class Gateway:
     outcomes: Outcomes
     batch: BatchRoute
     ingress: Ingress | None = None
+    feed: Feed | None = None
 
     def stopping(self) -> None:
-        """Nobody is kept waiting for outcomes much longer, no batch goes on coming, and no message is taken."""
+        """Nobody is kept waiting for outcomes much longer, no batch goes on coming, feeds end, and no message is taken."""
         self.outcomes.stop()
         self.batch.stop()
+        if self.feed is not None:
+            self.feed.stop()
         if self.ingress is not None:
             self.ingress.stop()
 
@@ -91,7 +98,8 @@ async def running(ports: Ports) -> AsyncIterator[Gateway]:
     batch = BatchRoute(preparer, poster, now)
     ingress = Ingress(ports.broker, Ways(preparer, poster, now)) if ports.broker is not None else None
     checks = ports.checks if ingress is None else {**ports.checks, "rabbitmq": ingress.check}
-    app = App(routes(ports, poster, preparer, batch, checks))
+    feed = Feed(*ports.changes, ports.registry) if ports.changes is not None else None
+    app = App([*routes(ports, poster, preparer, batch, checks), Route("GET", "/events", FeedRoute(feed).get)])
     followers = [] if ports.facts is None else [Follower(ports.facts, sender, ports.told_partitions)]
     for each in followers:
         await each.begin()
@@ -99,9 +107,11 @@ async def running(ports: Ports) -> AsyncIterator[Gateway]:
         loops = [sender.run, claims.run, outcomes.run, *(each.run for each in followers)]
         if ingress is not None:
             loops.append(ingress.run)
+        if feed is not None:
+            loops.append(feed.run)
         running = [tasks.create_task(loop()) for loop in loops]
         try:
-            yield Gateway(app, sender, outcomes, batch, ingress)
+            yield Gateway(app, sender, outcomes, batch, ingress, feed)
         finally:
             for task in running:
                 await ended(task)

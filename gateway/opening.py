@@ -5,12 +5,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from events.dynamo_store import open_store
+from events.outcome import outcomes_channel, projected_channel
 from gateway.amqp.broker import RabbitBroker
 from gateway.command_queue import SqsCommandQueue
 from gateway.composition import Gateway, Ports, running
 from gateway.redis_memory import RedisMemory
 from gateway.subscription import RedisNotices
+from readmodel.control import READ_MODEL
 from readmodel.domains import registry as registered
+from readmodel.feed_reading import Changes, open_changes
 from readmodel.heads import Heads
 from readmodel.opening import open_reads
 from runtime.aws import aws_errors, open_aws
@@ -20,6 +23,7 @@ from runtime.settings import Settings
 from runtime.stack import StackItem, load_stack, read_stack
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
     from types_aiobotocore_sqs import SQSClient
 
 
@@ -52,7 +56,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             store,
             registry,
             memory,
-            RedisNotices(redis, settings.stack),
+            RedisNotices(redis, outcomes_channel(settings.stack)),
             reads,
             reads.projected,
             checks,
@@ -61,8 +65,14 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             StackItem(dynamodb, settings),
             settings.partitions,
             RabbitBroker(settings.amqp_url) if settings.amqp_url else None,
+            await _changes(opened, settings, redis) if settings.feed_seconds else None,
         )
         yield await opened.enter_async_context(running(ports))
+
+
+async def _changes(opened: AsyncExitStack, settings: Settings, redis: "Redis") -> tuple[Changes, RedisNotices]:
+    changes = await opened.enter_async_context(open_changes(settings))
+    return changes, RedisNotices(redis, projected_channel(settings.stack, READ_MODEL))
 
 
 async def _queue_answers(sqs: "SQSClient", url: str) -> None:

@@ -118,6 +118,7 @@ class GatewayProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        self.scope["state"]["abort"] = self.transport.abort  # for an answer without an end whose caller does not take it
         self._in_headers = self._begun = True
         self._header_bytes = 0
 

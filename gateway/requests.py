@@ -34,6 +34,7 @@ _ONCE: Final = frozenset(
         b"headrace-actor",
         b"idempotency-key",
         b"if-match",
+        b"last-event-id",
         b"traceparent",
     }
 )
@@ -131,6 +132,11 @@ class Request:
         """The body as it comes. Problems at once: 415, 413 when announced; `limit` is otherwise the reader's own affair."""
         self._check(content_types, limit)
         return Pieces(self._next, self._read_seconds)
+
+    async def gone(self) -> None:
+        """Raises Disconnected when the caller goes away; what it still sends is not looked at."""
+        while True:
+            await self._next()
 
     async def _next(self) -> Message:
         message = await self._receive()

@@ -1,11 +1,9 @@
-"""The workers' notices out of Redis: one subscription."""
+"""The workers' notices out of Redis: one subscription a channel."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from redis.exceptions import RedisError
-
-from events.outcome import outcomes_channel
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -18,8 +16,8 @@ ANSWER_SECONDS: Final = 2.0
 class RedisNotices:
     """See gateway.outcomes.Notices."""
 
-    def __init__(self, client: "Redis", stack: str) -> None:
-        self._client, self._channel = client, outcomes_channel(stack)
+    def __init__(self, client: "Redis", channel: str) -> None:
+        self._client, self._channel = client, channel
 
     async def listen(self, receive: Callable[[bytes], None], listening: Callable[[], None]) -> None:
         """Until the subscription is lost; a connection that is silent is asked whether it still lives."""

@@ -31,7 +31,8 @@ NEVER: Final = Micros(0)
 
 _HORIZON: Final = text(
     """
-    SELECT CAST(pg_snapshot_xmin(seen) AS text) AS horizon, CAST(pg_snapshot_xmax(seen) AS text) AS next
+    SELECT CAST(pg_snapshot_xmin(seen) AS text) AS horizon,
+        CAST(pg_snapshot_xmin(seen) AS text) AS oldest, CAST(pg_snapshot_xmax(seen) AS text) AS next
     FROM pg_current_snapshot() AS seen
     """
 )
@@ -52,7 +53,7 @@ _CAREFUL_HORIZON: Final = text(
             ORDER BY under_way LIMIT 1
         ),
         pg_snapshot_xmax(seen)
-    ) AS text) AS horizon, CAST(pg_snapshot_xmax(seen) AS text) AS next
+    ) AS text) AS horizon, CAST(pg_snapshot_xmin(seen) AS text) AS oldest, CAST(pg_snapshot_xmax(seen) AS text) AS next
     FROM pg_current_snapshot() AS seen
     """
 )
@@ -109,14 +110,15 @@ _LONG_BEFORE: Final = text(
 
 
 class Horizon(NamedTuple):
-    """All rows of transactions before `transaction` can be seen; `next` is the first id that was not given yet."""
+    """All rows of transactions before `transaction` can be seen. `oldest` is under way in the whole server; `next` was not given yet."""
 
     transaction: int
+    oldest: int
     next: int
 
     @property
     def held_back(self) -> bool:
-        """Something is under way."""
+        """Something is under way that may bring rows."""
         return self.transaction < self.next
 
 
@@ -160,7 +162,7 @@ class Changes:
     async def horizon(self, *, careful: bool = False) -> Horizon:
         """How far may be read. `careful` looks at the server's locks, too."""
         (row,) = await self._ask(_CAREFUL_HORIZON if careful else _HORIZON, {})
-        return Horizon(int(row.horizon), int(row.next))
+        return Horizon(int(row.horizon), int(row.oldest), int(row.next))
 
     async def page(self, after: Point, until: int, asked: Asked = ALL, most: int = PAGE_ROWS) -> Page:
         """From `after` on, before the transaction `until`, which a horizon said. The first row looked at may be wholly behind `after`."""

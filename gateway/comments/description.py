@@ -8,6 +8,7 @@ from gateway.comments.commands import ChangedComment, NewComment
 from gateway.openapi import (
     COMMAND_PARAMETERS,
     HOLD_PARAMETERS,
+    ID,
     REF,
     Json,
     answer,
@@ -17,6 +18,7 @@ from gateway.openapi import (
     path_parameter,
     problems,
     query_parameter,
+    ref,
 )
 from readmodel.answers import CommentPage, CommentView, PictureView
 
@@ -30,7 +32,7 @@ def schemas() -> Json:
     """Bodies and views."""
     _, found = msgspec.json.schema_components([NewComment, ChangedComment, CommentView, CommentPage, PictureView], ref_template=REF)
     text: Any = {"type": "string"}
-    event = {
+    event: Json = {
         "type": "object",
         "properties": {
             "version": {"type": "integer"},
@@ -42,7 +44,13 @@ def schemas() -> Json:
         },
     }
     history = {"type": "object", "required": ["events"], "properties": {"events": {"type": "array", "items": event}}}
-    return {**found, "History": history}
+    change = {
+        "type": "object",
+        "description": "The `data` of an event of the feed",
+        "required": ["stream", *event["properties"]],
+        "properties": {"stream": text, **event["properties"], "picture_id": text},
+    }
+    return {**found, "History": history, "Change": change}
 
 
 def paths() -> Json:
@@ -66,7 +74,27 @@ def paths() -> Json:
                 [_COMMENT, *HOLD_PARAMETERS],
             )
         },
+        "/events": {"get": _events()},
     }
+
+
+def _events() -> Json:
+    last: Json = {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "The last id had; goes before `since`",
+    }
+    picture = query_parameter("picture_id", {"type": "string", "pattern": ID}, "Changes of this picture's comments only")
+    since = query_parameter("since", {"type": "string"}, "An event's id, or an RFC 3339 time: from there on. Without: from now on")
+    content = {"text/event-stream": {"schema": {"type": "string"}, "x-data": ref("Change")}}
+    about = (
+        "Server-sent events without an end, resumable by `Last-Event-ID`: `event` is the event's name, `data` a Change as one line of "
+        "JSON, `id` where to resume. `event: reset` says that changes were missed which are no longer kept. A heartbeat every 15 seconds "
+        "is a comment and an id"
+    )
+    responses = {"200": answer(about, content)} | problems(404)
+    return operation("followChanges", "Changes as they become visible in queries", responses, [last, picture, since])
 
 
 def _create() -> Json:

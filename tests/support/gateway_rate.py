@@ -22,6 +22,7 @@ from typing import Final
 import uvloop
 
 from events.memory_store import MemoryStore
+from events.outcome import outcomes_channel
 from gateway.command_queue import SqsCommandQueue
 from gateway.composition import Ports, running
 from gateway.redis_memory import RedisMemory
@@ -62,7 +63,7 @@ async def gateway(endpoint: str, redis_url: str) -> AsyncIterator[int]:
             MemoryStore(),
             REGISTRY,
             RedisMemory(redis, "rate"),
-            RedisNotices(redis, "rate"),
+            RedisNotices(redis, outcomes_channel("rate")),
             reads,
             reads.projected,
             {},

@@ -145,7 +145,7 @@ async def test_a_redis_that_never_answers_costs_little(stack: str) -> None:
 
 
 async def test_notices_reach_who_waits_also_after_the_connection_was_lost(redis: Redis, stack: str) -> None:
-    outcomes = Outcomes(RedisNotices(redis, stack), Heads().note)
+    outcomes = Outcomes(RedisNotices(redis, outcomes_channel(stack)), Heads().note)
     task = asyncio.create_task(outcomes.run())
     looks = 0
 

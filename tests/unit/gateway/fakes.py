@@ -19,9 +19,11 @@ from gateway.amqp.line import Broker
 from gateway.command_queue import Message, Sent
 from gateway.composition import Gateway, Ports, running
 from gateway.memory import Claim, Known
+from gateway.outcomes import Notices
 from gateway.preparing import Prepared
 from readmodel.answers import Answer, CommentPage, CommentView, PictureView
 from readmodel.comments.domain import DOMAIN
+from readmodel.feed_reading import Changes
 from readmodel.holds import Hold
 from readmodel.pages import Page
 from runtime.errors import Retryable
@@ -182,11 +184,19 @@ REGISTRY = Registry([DOMAIN])
 
 
 @asynccontextmanager
-async def world(partitions: int = 4, delay: float = 0.0, facts: Facts | None = None, broker: Broker | None = None) -> AsyncIterator[World]:
+async def world(
+    partitions: int = 4,
+    delay: float = 0.0,
+    facts: Facts | None = None,
+    broker: Broker | None = None,
+    changes: tuple[Changes, Notices] | None = None,
+) -> AsyncIterator[World]:
     """Everything in memory; the caller speaks ASGI, or through the broker."""
     queue, memory, notices, reads, store = FakeQueue(delay), FakeMemory(), FakeNotices(), FakeReads(), FakeStore()
     checks: dict[str, Any] = {}
-    ports = Ports(queue, store, REGISTRY, memory, notices, reads, reads.projected, checks, partitions, facts=facts, broker=broker)
+    ports = Ports(
+        queue, store, REGISTRY, memory, notices, reads, reads.projected, checks, partitions, facts=facts, broker=broker, changes=changes
+    )
     async with running(ports) as gateway:
         transport = httpx.ASGITransport(app=gateway.app)
         async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:

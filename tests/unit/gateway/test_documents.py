@@ -19,6 +19,7 @@ ROUTES = {
     ("post", "/commands"),
     ("post", "/commands/batch"),
     ("get", "/commands/{command_id}"),
+    ("get", "/events"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
