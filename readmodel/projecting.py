@@ -46,7 +46,7 @@ class Duty:
 class Projecting:
     """What the projectors "rds" and "amqp" do with a batch, and what redrive and catch-up do with streams."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the last two tell apart who applies
         self,
         database: Database,
         registry: Registry,

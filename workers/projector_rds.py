@@ -14,8 +14,8 @@ from runtime.settings import Settings, require
 from runtime.stack import load_stack
 from workers.applying import Applying, consume_unbroken
 from workers.consumer import open_queue
-from workers.process import Ready, run_role
 from workers.forgetting import pruning
+from workers.process import Ready, run_role
 
 
 class RdsProjector(Applying):

@@ -12,13 +12,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from events.comments.events import CommentCreated
 from events.envelope import Commit
 from events.memory_store import MemoryStore
-from readmodel.database import PROJECTING, Database, open_database
+from readmodel.control import READ_MODEL
+from readmodel.database import PROJECTING, Database, Within, open_database
 from readmodel.domains import feeding
 from readmodel.feed import Point, Told, told
 from readmodel.feed_pruning import prune
 from readmodel.feed_reading import ALL, Asked, Changes, open_changes
 from readmodel.feed_writing import FeedWriter
 from readmodel.folding import Folded
+from readmodel.generations import feed, flip, new_generation
+from readmodel.parking import list_parked
 from readmodel.planning import Arrived, Plan, Unit
 from readmodel.projecting import Projecting
 from readmodel.redriving import redrive
@@ -95,13 +98,28 @@ async def test_a_parked_stream_is_told_when_it_is_redriven(
     await projecting.project([good[0], broken(comment(1), 2, 1, '[{"name": 7}]')])
     assert [each.name for each in await all_of(changes)] == ["comment.created"]
     await stored(store, *good)
-    await redrive(database.engine, projecting, house.refresher, [comment(1)])
+    await redrive(database.engine, projecting, await list_parked(database.engine))
     assert [each.name for each in await all_of(changes)] == ["comment.created", "comment.updated"]
 
 
 async def test_switched_off_nothing_is_written(database: Database, store: MemoryStore, changes: Changes) -> None:
     await Projecting(database, REGISTRY, store, feed=False).project(history(comment(1)))
     assert await all_of(changes) == []
+
+
+async def test_with_two_generations_fed_each_is_told_once_and_ids_outlive_the_switch(
+    projecting: Projecting, changes: Changes, database: Database, store: MemoryStore
+) -> None:
+    await projecting.project(history(comment(1)))
+    (before,) = await all_of(changes)
+    second = await new_generation(database.engine, READ_MODEL, REGISTRY)
+    await feed(database.engine, READ_MODEL, second)
+    await Projecting(database.at(second), REGISTRY, store, alone=True).project(history(comment(1)))
+    await projecting.project(history(comment(2), updates=1))
+    assert await flip(database.engine, READ_MODEL, second)
+    await projecting.project(history(comment(3)))
+    streams = ["comment-2", "comment-2", "comment-3"]
+    assert [found in body for found, body in zip(streams, said(await all_of(changes, before.point)), strict=True)] == [True] * 3
 
 
 @asynccontextmanager
@@ -117,7 +135,7 @@ async def write(connection: AsyncConnection, number: int) -> None:
     arrived = [Arrived(each) for each in history(comment(number), "p")]
     (projection,) = feeding(REGISTRY).values()
     unit = Unit(projection, comment(number), arrived, arrived[-1].commit.last)
-    await FeedWriter(REGISTRY).write(connection, [(unit, Plan(apply=arrived), Folded({"picture_id": "p"}))])
+    await FeedWriter(REGISTRY).write(Within(connection, {}), [(unit, Plan(apply=arrived), Folded({"picture_id": "p"}))])
 
 
 @pytest.mark.parametrize("careful", [False, True])
