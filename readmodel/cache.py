@@ -1,7 +1,8 @@
 """Redis as the read side sees it: four scripts and a GET, bounded waits, one small circuit breaker.
 
-Queries use `quick`: an answer within 50 ms or Redis counts as away; after a few such answers it is left alone for a second.
-The cache projector uses `patient`: it has time, and must not go on without an answer.
+Queries are quick: an answer within 50 ms or Redis counts as away; after a few such answers it is left alone, and once a second a
+ping beside them finds out whether it is back, so that no query pays for that. The cache projector is patient: it has the time to
+try for itself, and must not go on without an answer.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ import redis.exceptions
 
 from readmodel.entries import prefix
 from readmodel.errors import CacheUnavailable
+from runtime.lifecycle import ended
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -27,22 +29,27 @@ AT_ONCE: Final = 24
 TRIES: Final = 3
 REST_SECONDS: Final = 1.0
 LEASE_MS: Final = 3_000
+FULL: Final = -1
 FAILURES: Final = (redis.exceptions.RedisError, TimeoutError, OSError)
 
 
 class Breaker:
-    """Closed while answers come; after TRIES failures in a row open for REST_SECONDS, then one call may try."""
+    """Closed while answers come; open after TRIES failures in a row. Then, every REST_SECONDS, one may try."""
 
     def __init__(self) -> None:
         self._failures = 0
         self._rests_until = 0.0
 
-    def closed(self, now: float) -> bool:
-        if self._failures < TRIES:
-            return True
+    @property
+    def closed(self) -> bool:
+        """Whether everybody may call."""
+        return self._failures < TRIES
+
+    def due(self, now: float) -> bool:
+        """Whether the caller is the one that tries; for a while it is nobody else."""
         if now < self._rests_until:
             return False
-        self._rests_until = now + REST_SECONDS  # this caller is the one that tries
+        self._rests_until = now + REST_SECONDS
         return True
 
     def answered(self) -> None:
@@ -61,6 +68,7 @@ class Cache:
         self.stack = stack
         self.prefix = prefix(stack, generation, cache)
         self._breaker = Breaker()
+        self._probe: asyncio.Task[None] | None = None
         self._free = asyncio.Semaphore(AT_ONCE)
         self._look, self._fill = _script(client, "look"), _script(client, "fill")
         self._held, self._refresh, self._lease = _script(client, "held"), _script(client, "refresh"), _script(client, "lease")
@@ -75,6 +83,8 @@ class Cache:
     async def look(self, key: str, nonce: str) -> tuple[bytes | None, bool]:
         """(what is held, whether the fill lease is now ours under `nonce`). The lease is asked for only on a miss."""
         answer = await self._call(self._look(keys=[key], args=[nonce, LEASE_MS]))
+        if answer == FULL:
+            raise CacheUnavailable("Redis is full and evicts nothing")
         return (None, answer == 1) if isinstance(answer, int) else (answer, False)
 
     async def peek(self, keys: Sequence[str]) -> list[bytes | None]:
@@ -114,17 +124,42 @@ class Cache:
         """For readiness."""
         await self._call(self._client.ping())
 
+    async def close(self) -> None:
+        """End the ping that may be under way."""
+        if self._probe is not None:
+            await ended(self._probe)
+
     async def _call(self, call: Awaitable[_T]) -> _T:
         try:
-            if not self._breaker.closed(monotonic()):
+            if not (self._breaker.closed or self._may_try()):
                 raise CacheUnavailable("Redis is left alone for a moment")
-            async with asyncio.timeout(self._seconds), self._free:
-                answer = await call
-        except FAILURES as wrong:
-            self._breaker.failed(monotonic())
-            raise CacheUnavailable(type(wrong).__name__) from wrong
+            return await self._answer(call)
         finally:
             _close(call)
+
+    def _may_try(self) -> bool:
+        """While the breaker is open: who is patient tries now and then; who is quick only has somebody find out."""
+        if not self._breaker.due(monotonic()):
+            return False
+        if self._seconds >= PATIENT_SECONDS:
+            return True
+        self._probe = asyncio.create_task(self._probing())
+        return False
+
+    async def _probing(self) -> None:
+        with suppress(CacheUnavailable):
+            await self._answer(self._client.ping())
+
+    async def _answer(self, call: Awaitable[_T]) -> _T:
+        asked = False
+        try:
+            async with asyncio.timeout(self._seconds), self._free:
+                asked = True
+                answer = await call
+        except FAILURES as wrong:
+            if asked:  # else we ask too much at once, which is no fault of Redis
+                self._breaker.failed(monotonic())
+            raise CacheUnavailable(type(wrong).__name__) from wrong
         self._breaker.answered()
         return answer
 

@@ -51,7 +51,7 @@ class Reads:
         async def load(connection: "AsyncConnection") -> tuple[int, CommentView | None]:
             return (await queries.comments_by_stream(connection, [stream])).get(stream, (0, None))
 
-        version, view = await self._tiers.load(key, looked, load, shared=not hold.after)
+        version, view = await self._tiers.load(key, looked, load)
         self._covered.note(key, version, hold)
         return _answered(view, DATABASE, version)
 
@@ -62,9 +62,7 @@ class Reads:
         if looked.entry is not None and looked.entry.view is not None and self._covers(key, looked.entry, hold):
             return _answered(looked.entry.view, CACHE, looked.entry.version)
         await self._holding.reach(hold)
-        revision, view = await self._tiers.load(
-            key, looked, lambda connection: queries.picture(connection, picture_id), shared=not hold.after
-        )
+        revision, view = await self._tiers.load(key, looked, lambda connection: queries.picture(connection, picture_id))
         self._covered.note(key, revision, hold)
         return _answered(view, DATABASE, revision)
 
@@ -82,7 +80,7 @@ class Reads:
                 return _answered(shown, CACHE, looked.entry.version)
         await self._holding.reach(hold)
         if looked.entry is None:  # fill the list, and answer from it if it covers the page
-            revision, held = await self._tiers.load(key, looked, lambda connection: _newest(connection, picture_id), shared=not hold.after)
+            revision, held = await self._tiers.load(key, looked, lambda connection: _newest(connection, picture_id))
             self._covered.note(key, revision, hold)
             shown = page_from_newest(held, page, picture_id)
             if shown is not None:

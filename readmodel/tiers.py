@@ -1,7 +1,7 @@
 """Redis before PostgreSQL: look, and on a miss load and fill. Without Redis: PostgreSQL alone.
 
-A miss takes the key's fill lease; whoever has it fills, all others read PostgreSQL without filling. Within this process,
-readers of the same thing at the same time share one load.
+A miss takes the key's fill lease; whoever has it fills, all others wait a moment for the fill and then read PostgreSQL without
+filling. Within this process readers of the same thing share looks and loads (`flights`).
 """
 
 import asyncio
@@ -17,20 +17,28 @@ from readmodel.cache import Cache
 from readmodel.database import Database, database_errors
 from readmodel.entries import Entry, encode, ttl_ms
 from readmodel.errors import CacheUnavailable, DatabaseUnavailable, ReadsUnavailable
+from readmodel.flights import Flights
 
 Load = Callable[[AsyncConnection], Awaitable[tuple[int, Any]]]
 Read = Callable[[bytes], Entry | None]
 DEADLINE_SECONDS: Final = 4.0
-FILL_PAUSES: Final = (0.005, 0.01, 0.02, 0.04)
+MOST_FLIGHTS: Final = 1_000
+"""Under way that others may share; callers who went away leave theirs for up to the deadline."""
+FILL_PAUSES: Final = (0.005, 0.01, 0.02, 0.04, 0.08)
 """Seconds between looks at a key that somebody else is filling; then PostgreSQL is asked without a fill."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Looked:
-    """What Redis had: an entry; or none, and the nonce under which we may fill (empty: we may not)."""
+    """What Redis had: an entry; or none, and the nonce under which one of those who looked may fill (empty: nobody may)."""
 
     entry: Entry | None = None
     nonce: str = ""
+
+    def take(self) -> str:
+        """The nonce, once."""
+        nonce, self.nonce = self.nonce, ""
+        return nonce
 
 
 class Tiers:
@@ -38,10 +46,14 @@ class Tiers:
 
     def __init__(self, database: Database, cache: Cache) -> None:
         self.database, self.cache = database, cache
-        self._flights: dict[str, asyncio.Task[tuple[int, Any]]] = {}
+        self._looks: Flights[Looked] = Flights(MOST_FLIGHTS)
+        self._loads: Flights[tuple[int, Any]] = Flights(MOST_FLIGHTS)
 
     async def look(self, key: str, read: Read) -> Looked:
-        """Never raises: Redis away is a miss that nobody fills."""
+        """Never raises: Redis away is a miss that nobody fills. It begins after this was called, and readers share it."""
+        return await self._looks.join(key, lambda: self._look(key, read))
+
+    async def _look(self, key: str, read: Read) -> Looked:
         nonce = secrets.token_hex(8)
         with suppress(CacheUnavailable):
             value, leased = await self.cache.look(key, nonce)
@@ -67,21 +79,12 @@ class Tiers:
                 return Looked(entry, "" if entry else nonce)
         return Looked()
 
-    async def load(self, key: str, looked: Looked, load: Load, *, shared: bool) -> tuple[int, Any]:
-        """From PostgreSQL, filled when the lease is ours. `shared`: any load under way will do; with tokens it will not."""
-        if not shared:
-            return await self._load(key, looked.nonce, load)
-        flight = self._flights.get(key)
-        if flight is None:
-            flight = self._flights[key] = asyncio.create_task(self._load(key, looked.nonce, load))
-            flight.add_done_callback(lambda done: self._landed(key, done))
-        return await asyncio.shield(flight)
-
-    def _landed(self, key: str, flight: asyncio.Task[tuple[int, Any]]) -> None:
-        if self._flights.get(key) is flight:
-            del self._flights[key]
-        if not flight.cancelled():
-            flight.exception()  # whoever waited has it; nobody may have
+    async def load(self, key: str, looked: Looked, load: Load) -> tuple[int, Any]:
+        """From PostgreSQL, by a statement that begins after this was called; filled when the lease is ours."""
+        nonce = looked.take()
+        if nonce:
+            return await self._loads.begin(key, lambda: self._load(key, nonce, load))
+        return await self._loads.join(key, lambda: self._load(key, "", load))
 
     async def _load(self, key: str, nonce: str, load: Load) -> tuple[int, Any]:
         version, view = await self.ask(load)
@@ -108,7 +111,6 @@ class Tiers:
 
     async def close(self) -> None:
         """End the loads under way."""
-        flights = list(self._flights.values())
-        for flight in flights:
-            flight.cancel()
-        await asyncio.gather(*flights, return_exceptions=True)
+        await self._looks.close()
+        await self._loads.close()
+        await self.cache.close()

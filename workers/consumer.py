@@ -45,6 +45,8 @@ class _Held:
     lapsed: bool = False
     waiting: bool = False
     """Its last attempt left these over: each group's first one waits for something of its own."""
+    waited: bool = False
+    """That attempt itself was a wait: the next one begins at once."""
 
     def ours(self) -> bool:
         self.lapsed = self.lapsed or monotonic() >= self.until
@@ -117,7 +119,7 @@ async def _handled(queue: Queue, handle: Handler, held: _Held, stop: asyncio.Eve
                 handled = await _attempt(queue, handle, held, attempt)
                 if handled is not None:
                     return handled
-                rest = backoff(attempt, random.random(), most=MOST_PAUSE)  # noqa: S311 - jitter
+                rest = backoff(1 if held.waited else attempt, random.random(), most=MOST_PAUSE)  # noqa: S311 - jitter
                 if monotonic() + rest >= until:
                     return Handled() if held.waiting else None  # worn out by waits as long as this one, it is set aside alone
                 if not held.ours() or await pause(stop, rest):
@@ -133,7 +135,7 @@ async def _handled(queue: Queue, handle: Handler, held: _Held, stop: asyncio.Eve
 
 async def _attempt(queue: Queue, handle: Handler, held: _Held, number: int) -> Handled | None:
     """None when it, or what is left of it now that the rest is settled, is to be tried again."""
-    held.waiting = False
+    held.waiting = held.waited = False
     try:
         handled = await handle(held.deliveries)
     except Retryable as wrong:
@@ -144,7 +146,7 @@ async def _attempt(queue: Queue, handle: Handler, held: _Held, number: int) -> H
         return handled
     _LOG.warning("messages not handled yet", action="handle", messages=len(kept), of=len(held.deliveries), attempt=number)
     await _settle(queue, held, handled)
-    held.waiting = True
+    held.waiting, held.waited = True, handled.waited
     return None
 
 

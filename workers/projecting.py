@@ -42,7 +42,7 @@ class Opened:
         left = set(not_passed)
         waits = {ident for ident, streams in self.streams.items() if streams & left}
         done = [each for each in deliveries if each.message_id in self.streams and each.message_id not in waits]
-        return Handled(done, self.poison, spared=waits | self.newer)
+        return Handled(done, self.poison, spared=waits | self.newer, waited=bool(waits))
 
 
 def open_deliveries(deliveries: Sequence[Delivery]) -> Opened:

@@ -1,8 +1,8 @@
 """The projector "cache": what Redis holds follows PostgreSQL. `headrace run projector-cache`.
 
 It writes nothing that nobody asked for and nothing that PostgreSQL does not have yet: commits that the projector "rds" has not
-applied are waited for, and left on the queue when that takes too long. Redis away: the batch comes again; queries go on from
-PostgreSQL.
+applied stay in hand, and its notice wakes whoever waits for them, however long it took. What is waited for holds up its message
+group, as SQS has it, and a lane: there are more lanes than groups. PostgreSQL or Redis away: the same; queries go on without Redis.
 """
 
 from asyncio import Event, get_running_loop
@@ -22,20 +22,27 @@ from readmodel.refreshing import Refresher
 from readmodel.schema import verify
 from runtime import logs
 from runtime.aws import open_aws
+from runtime.errors import Retryable
 from runtime.metrics import COMMITS, ENVELOPES, HOP_SECONDS, MESSAGES
 from runtime.redis_client import open_redis
 from runtime.settings import Settings, require
 from runtime.stack import load_stack
 from workers.consumer import Delivery, Handled, consume, open_queue
+from workers.packing import GROUPS
 from workers.process import Ready, run_role
 from workers.projecting import Opened, Passed, open_deliveries, tell
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-LANES: Final = 4
+LANES: Final = GROUPS + 4
+"""A batch that waits keeps at least one message group to itself, so there are always lanes for what need not wait."""
 WAIT_SECONDS: Final = 3.0
-"""For PostgreSQL to have a commit; then it is left on the queue."""
+"""For PostgreSQL to have commits, in one attempt; others follow at once, for as long as the consumer loop allows."""
+SETTLE_SECONDS: Final = 0.5
+"""As long for the rest of a batch of which something was passed: its messages are to be settled."""
+AWAY_SECONDS: Final = 0.5
+"""Between two tries while PostgreSQL or Redis is away, and while nobody can tell."""
 _LOG: Final = logs.get("projector_cache")
 
 
@@ -55,7 +62,6 @@ class CacheProjector:
         ENVELOPES.labels("cache").inc(len(opened.commits) + len(opened.stubs))
         wanted = _wanted(opened)
         rest = await self._follow(wanted)
-        await tell(self._client, self._stack, CACHE, {stream: version for stream, version in wanted.items() if stream not in rest})
         for verdict, count in (("apply", len(wanted) - len(rest)), ("gap", len(rest))):
             COMMITS.labels("cache", verdict).inc(count)
         HOP_SECONDS.labels("cache").observe(perf_counter() - began)
@@ -67,20 +73,32 @@ class CacheProjector:
     async def _follow(self, wanted: dict[StreamId, Version]) -> dict[StreamId, Version]:
         """Refresh what PostgreSQL has, as it gets there. Returns the streams it did not get to in time."""
         rest = wanted
-        deadline = get_running_loop().time() + self._wait
+        began = get_running_loop().time()
         while rest:
             with self._notices.expecting(rest) as awaited:
-                reached = await self._refresher.reached(list(rest))
-                passed = {stream: reached[stream] for stream, version in rest.items() if reached[stream].passed(version)}
-                if passed:
-                    await self._refresher.refresh(passed)
-                rest = {stream: version for stream, version in rest.items() if stream not in passed}
-                left = deadline - get_running_loop().time()
-                if left <= 0:
+                patience = self._wait
+                try:
+                    rest = await self._refreshed(rest)
+                except Retryable as away:
+                    _LOG.warning("batch not followed yet", action="follow", error=type(away).__name__, detail=str(away))
+                    patience = AWAY_SECONDS
+                until = began + (min(self._wait, SETTLE_SECONDS) if len(rest) < len(wanted) else self._wait)
+                left = until - get_running_loop().time()
+                if not rest or left <= 0:
                     break
-                if rest:
-                    await awaited.wait_for(rest, left)
+                if not self._notices.ready.is_set():
+                    patience = AWAY_SECONDS
+                await awaited.wait_for_some(rest, min(left, patience))
         return rest
+
+    async def _refreshed(self, wanted: dict[StreamId, Version]) -> dict[StreamId, Version]:
+        """One look, and a refresh of what PostgreSQL has passed, told to whoever waits. Returns the others. Raises Retryable."""
+        reached = await self._refresher.reached(list(wanted))
+        passed = {stream: reached[stream] for stream, version in wanted.items() if reached[stream].passed(version)}
+        if passed:
+            await self._refresher.refresh(passed)
+            await tell(self._client, self._stack, CACHE, {stream: wanted[stream] for stream in passed})
+        return {stream: version for stream, version in wanted.items() if stream not in passed}
 
 
 def _wanted(opened: Opened) -> dict[StreamId, Version]:

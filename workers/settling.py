@@ -29,6 +29,8 @@ class Handled:
     """Called with the messages whose deletion SQS confirmed: they will not come again."""
     spared: set[str] = field(default_factory=set)
     """Ids of messages that are unfinished through no fault of theirs: not tried, or what they need is away. They stay in hand."""
+    waited: bool = False
+    """The handler itself has waited for what they need, and listens for it: they are tried again at once, without growing pauses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any, Final
 
 from sqlalchemy import ARRAY, Column, Row, Select, Text, and_, bindparam, func, select, true, tuple_
@@ -14,7 +15,9 @@ from readmodel.writing import given, of_streams
 from runtime.times import from_datetime, rfc3339, to_datetime
 
 NEWEST: Final = 100
-"""Comments in a picture's cached list."""
+"""Comments in a picture's cached list, ..."""
+NEWEST_CHARACTERS: Final = 200_000
+"""... or fewer, when their texts are longer than this together: a value stays below a megabyte, whatever people write."""
 _SHOWN: Final = tuple(COMMENTS.c[name] for name in ("comment_id", "picture_id", "author", "text", "version", "created_at", "updated_at"))
 _PICTURE: Final = (PICTURES.c.comment_count, PICTURES.c.last_commented_at, PICTURES.c.revision)
 
@@ -68,9 +71,11 @@ async def newest(connection: AsyncConnection, picture_ids: Sequence[str]) -> dic
 
 
 def _as_newest(rows: Sequence[Row[Any]]) -> tuple[int, NewestComments]:
-    shown = [comment_view(row) for row in rows[:NEWEST] if row.comment_id is not None]
+    found = [row for row in rows if row.comment_id is not None]
+    lengths = accumulate(len(row.text) for row in found[:NEWEST])
+    most = max(1, sum(length <= NEWEST_CHARACTERS for length in lengths))
     revision = (rows[0].revision or 0) if rows else 0
-    return revision, NewestComments(shown, complete=len(rows) <= NEWEST)
+    return revision, NewestComments([comment_view(row) for row in found[:most]], complete=len(found) <= most)
 
 
 @lru_cache

@@ -124,6 +124,19 @@ async def test_what_waits_stays_in_hand_with_what_is_behind_it_while_the_rest_is
     assert (queue.buried, queue.extended) == ([], [(["broken"], consumer.GIVE_BACK_SECONDS)])
 
 
+async def test_what_the_handler_waited_for_itself_is_tried_again_without_growing_pauses() -> None:
+    times: list[float] = []
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        times.append(monotonic())
+        return Handled(list(deliveries)) if len(times) == 12 else Handled(spared={"m1"}, waited=True)
+
+    queue = ScriptedQueue([M1])
+    await run(queue, handle)
+    assert queue.deleted == ["m1"]
+    assert times[-1] - times[0] < 2  # at most 50 ms each; growing pauses, the last alone would be longer
+
+
 async def test_what_is_kept_is_extended_and_what_was_settled_is_not_missed() -> None:
     """An extension that began before the rest was deleted does not find it any more."""
 
