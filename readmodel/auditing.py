@@ -1,78 +1,130 @@
-"""What an audit reads: every table, position and cached value, page by page, changing nothing.
+"""What an audit reads of the read model: tables, positions and parks page by page in one snapshot, and cached values; changing nothing.
 
-Compare with `canonical.expected` (a stream's events through the pure projection) and `folding.summed` (deltas of all streams).
+A snapshot stays as it was while everything moves on, so that rows, positions and sums belong together however long it takes to read
+them. It keeps PostgreSQL from clearing away what was overwritten meanwhile, so it should not be held for hours.
 """
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Select, Table, select, tuple_
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import Select, Table, func, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.ids import StreamId
-from readmodel.comments.cached import load_keys
-from readmodel.control import POSITIONS
+from readmodel.comments.cached import Found, load_keys
+from readmodel.control import BESIDE, PARKED, POSITIONS, PUBLISHED
 from readmodel.database import Database, database_errors
 from readmodel.entries import version_of
-from readmodel.parking import FIRST, Parked, list_parked
+from readmodel.writing import any_stream
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 PAGE: Final = 2_000
+_BEAT_SECONDS: Final = 20.0
+Rows = list[dict[str, Any]]
+PLACE: Final = ("stream", "version", "commit_first", "head_id")
 
 
-async def rows(engine: AsyncEngine, table: Table, page: int = PAGE) -> AsyncIterator[list[dict[str, Any]]]:
-    """All rows of a table of the generation, in the order of its primary key; a home table's by stream."""
-    keys = list(table.primary_key.columns)
-    after: tuple[Any, ...] | None = None
-    while True:
-        found = await _page(engine, select(table), keys, after, page)
-        if found:
+class Snapshot:
+    """One generation as it was at one moment. For one caller at a time."""
+
+    def __init__(self, connection: AsyncConnection, generation: int) -> None:
+        self._connection, self._generation = connection, generation
+        self._asked = monotonic()
+
+    async def rows(self, table: Table, page: int = PAGE) -> AsyncIterator[Rows]:
+        """All rows of a table of the generation, in the order of its primary key; a home table's by stream."""
+        async for found in self._pages(select(table), list(table.primary_key.columns), page):
             yield found
-            after = tuple(found[-1][key.name] for key in keys)
-        if len(found) < page:
-            return
+
+    async def positions(self, projector: str) -> AsyncIterator[Rows]:
+        """Of `cache`, or of a projection without a home table, in the order of streams."""
+        wanted = select(*(POSITIONS.c[name] for name in PLACE)).where(POSITIONS.c.projector == projector)
+        async for found in self._pages(wanted, [POSITIONS.c.stream], PAGE):
+            yield found
+
+    async def places(self, home: Table) -> AsyncIterator[Rows]:
+        """The positions in home rows alone, in the order of streams."""
+        async for found in self._pages(select(*(home.c[name] for name in PLACE)), [home.c.stream], PAGE):
+            yield found
+
+    async def published(self) -> AsyncIterator[Rows]:
+        """Of the projector `amqp`, in the order of streams."""
+        async for found in self._pages(select(PUBLISHED), [PUBLISHED.c.stream], PAGE):
+            yield found
+
+    async def parks(self) -> AsyncIterator[Rows]:
+        """Of this generation and of what belongs to none, discarded ones too, in the order of streams."""
+        wanted = select(PARKED).where(PARKED.c.generation.in_((self._generation, BESIDE)))
+        async for found in self._pages(wanted, [PARKED.c.stream, PARKED.c.projector, PARKED.c.generation], PAGE):
+            yield found
+
+    async def count_parked(self) -> tuple[int, int]:
+        """Streams that are parked, and streams of which an operator has given up a park."""
+        mine = PARKED.c.generation.in_((self._generation, BESIDE))
+        streams = func.count(PARKED.c.stream.distinct())
+        counts = [streams.filter(condition) for condition in (PARKED.c.discarded_at.is_(None), PARKED.c.discarded_at.is_not(None))]
+        [(parked, discarded)] = await self._ask(select(*counts).where(mine))
+        return int(parked), int(discarded)
+
+    async def versions(self, table: Table, streams: Sequence[str], projector: str | None = None) -> dict[str, int]:
+        """Positions of these streams in a home table, in `published`, or in `positions` of a projector."""
+        wanted = select(table.c.stream, table.c.version).where(table.c.stream == any_stream())
+        if projector is not None:
+            wanted = wanted.where(table.c.projector == projector)
+        return dict(await self._ask(wanted, {"streams": list(streams)}))
+
+    async def parked(self, streams: Sequence[str]) -> set[tuple[str, str]]:
+        """(projector, stream) of those of them that are parked."""
+        wanted = select(PARKED.c.projector, PARKED.c.stream).where(PARKED.c.generation.in_((self._generation, BESIDE)))
+        found = await self._ask(wanted.where(PARKED.c.stream == any_stream()), {"streams": list(streams)})
+        return {(projector, stream) for projector, stream in found}
+
+    async def stay(self) -> None:
+        """Where nothing is asked for long: PostgreSQL ends transactions that stand idle."""
+        if monotonic() - self._asked > _BEAT_SECONDS:
+            await self._ask(text("SELECT 1"))
+
+    async def _pages(self, wanted: Select[Any], keys: Sequence[Any], size: int) -> AsyncIterator[Rows]:
+        after: tuple[Any, ...] | None = None
+        while True:
+            page = wanted if after is None else wanted.where(tuple_(*keys) > tuple_(*after))
+            columns = [column.name for column in page.selected_columns]
+            found = [dict(zip(columns, row, strict=True)) for row in await self._ask(page.order_by(*keys).limit(size))]
+            if found:
+                yield found
+                after = tuple(found[-1][key.name] for key in keys)
+            if len(found) < size:
+                return
+
+    async def _ask(self, statement: Any, values: Any = None) -> Sequence[Any]:
+        with database_errors():
+            found = await self._connection.execute(statement, values)
+            self._asked = monotonic()
+            return found.all()
 
 
-async def positions(engine: AsyncEngine, projector: str, home: Table | None = None) -> AsyncIterator[list[tuple[StreamId, int]]]:
-    """(stream, version) of a projection (with its home table, if it has one) or of `cache`, in the order of streams."""
-    table = POSITIONS if home is None else home
-    wanted = select(table.c.stream, table.c.version)
-    if home is None:
-        wanted = wanted.where(POSITIONS.c.projector == projector)
-    after: tuple[Any, ...] | None = None
-    while True:
-        found = await _page(engine, wanted, [table.c.stream], after, PAGE)
-        if found:
-            yield [(row["stream"], row["version"]) for row in found]
-            after = (found[-1]["stream"],)
-        if len(found) < PAGE:
-            return
-
-
-async def parked(engine: AsyncEngine) -> AsyncIterator[list[Parked]]:
-    """All parked streams of the current generation, and those of the projector `amqp`; discarded ones too."""
-    after = FIRST
-    while found := await list_parked(engine, after):
-        yield found
-        after = found[-1].place
+@asynccontextmanager
+async def snapshot(database: Database) -> AsyncIterator[Snapshot]:
+    """As of its first question. Raises DatabaseUnavailable."""
+    with database_errors():
+        async with database.engine.connect() as connection:
+            still = await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            yield Snapshot(still, database.generation)
 
 
 async def cached(client: "Redis", prefix: str, count: int = 500) -> AsyncIterator[list[tuple[str, int | None]]]:
     """(key, version) of what Redis holds under `readmodel.entries.prefix`; None for what is unreadable.
 
-    A key may come twice (SCAN promises no better). Compare with `database_versions` asked afterwards: PostgreSQL only moves on.
+    A key may come twice (SCAN promises no better). Compare with `in_database` asked afterwards: PostgreSQL only moves on.
     """
     cursor = 0
     while True:
         cursor, keys = await client.scan(cursor, match=f"{_literal(prefix)}*", count=count)
         names = [name for name in map(_text, keys) if not name.endswith(":lease")]
-        pipeline = client.pipeline(transaction=False)
-        for name in names:
-            pipeline.getrange(name, 0, 63)
-        heads = await pipeline.execute(raise_on_error=False) if names else []
-        yield [(name, version_of(head)) for name, head in zip(names, heads, strict=True) if head != b""]
+        yield [(name, version) for name, version in zip(names, await heads(client, names), strict=True) if version != ABSENT]
         if cursor == 0:
             return
 
@@ -87,27 +139,25 @@ async def names(client: "Redis", prefix: str, count: int = 500) -> AsyncIterator
             return
 
 
-async def database_versions(database: Database, prefix: str, keys: Sequence[str]) -> dict[str, int]:
-    """The version PostgreSQL has for each cached key."""
+ABSENT: Final = -1
+
+
+async def heads(client: "Redis", keys: Sequence[str]) -> list[int | None]:
+    """Version of each cached value: ABSENT where there is none, None where it is unreadable."""
+    if not keys:
+        return []
+    pipeline = client.pipeline(transaction=False)
+    for key in keys:
+        pipeline.getrange(key, 0, 63)
+    found = await pipeline.execute(raise_on_error=False)
+    return [ABSENT if head == b"" else version_of(head) for head in found]
+
+
+async def in_database(database: Database, prefix: str, keys: Sequence[str]) -> dict[str, Found]:
+    """(version, view) that PostgreSQL has for each cached key, now."""
     with database_errors():
         async with database.engine.connect() as connection:
-            found = await load_keys(connection, prefix, keys)
-    return {key: version for key, (version, _) in found.items()}
-
-
-async def _page(
-    engine: AsyncEngine,
-    wanted: Select[Any],
-    keys: Sequence[Any],
-    after: tuple[Any, ...] | None,
-    size: int,
-) -> list[dict[str, Any]]:
-    if after is not None:
-        wanted = wanted.where(tuple_(*keys) > tuple_(*after))
-    with database_errors():
-        async with engine.connect() as connection:
-            found = await connection.execute(wanted.order_by(*keys).limit(size))
-            return [dict(row) for row in found.mappings()]
+            return await load_keys(connection, prefix, keys)
 
 
 def _text(key: bytes | str) -> str:

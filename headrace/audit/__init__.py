@@ -1,4 +1,5 @@
-"""`headrace audit`: what is stored held against what must hold, read only.
+"""`headrace audit`: what is stored held against what must hold, read only, in bounded memory.
 
-Read `streams` (I2 and I3, pure), `views` (I4, I6 and I7 against PostgreSQL and Redis), `checking` (one pass over all), `command`.
+Read `checking` (the steps), `stored` (I2 and I3, pure), `judging` (I5 and I6 of one stream, pure); then how they are fed: `spool` (what
+is put aside on disk), `reading` (the store), `standing` (PostgreSQL), `arrivals` (I4), `rows` and `sums` (I5 and I6), `cached` (I7).
 """

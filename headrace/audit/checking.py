@@ -1,92 +1,140 @@
-"""One audit: the whole store, folded and compared; what differs is looked at again until it settles or the time is up."""
+"""One audit, read only, in bounded memory whatever the store holds.
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from time import monotonic
-from typing import Final, NamedTuple
+1. The whole event store into a spool on disk. 2. A snapshot of PostgreSQL: who is late, and what has come since. What is late gets
+time to arrive, then the snapshot is taken anew. 3. What came since is read from the store, so that the spool holds all that the
+snapshot shows. 4. Stream by stream, both are held against each other; then the sums. 5. Redis against PostgreSQL as it is now.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from events.domain import Registry
-from events.dynamo_store import open_store
-from events.envelope import Commit
-from events.ids import StreamId
-from events.store import EventStore
-from headrace.audit.findings import CHECKED, Difference, Findings
-from headrace.audit.streams import check_stream
-from headrace.audit.views import Held, Parks, Views, open_views
+from events.dynamo_store import DynamoStore, open_store
+from headrace.audit.arrivals import Arrivals, Patience
+from headrace.audit.cached import Cached
+from headrace.audit.findings import CHECKED, Findings, Noted
+from headrace.audit.progress import Progress
+from headrace.audit.reading import SEGMENTS, read_all, read_tails
+from headrace.audit.rows import Rows
+from headrace.audit.spool import Spool, open_spool
+from headrace.audit.standing import Where, places_of
+from readmodel.auditing import Snapshot, snapshot
 from readmodel.control import AMQP
+from readmodel.database import AUDITING, Database, open_database
 from readmodel.domains import registry
-from runtime.aws import Aws, aws_errors, open_aws
+from readmodel.entries import prefix
+from runtime.aws import Aws, aws_errors, endpoint, open_aws
+from runtime.redis_client import open_redis
 from runtime.settings import Settings
 from runtime.stack import Stack, load_stack
 from runtime.times import Micros
 
-_FIRST_PAUSE: Final = 0.5
-Stored = dict[StreamId, list[Commit]]
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+_CONFIRM_SECONDS: Final = 1.0
 
 
-class Against(NamedTuple):
-    """What the store is held against. `since`: from when on everything stored must be published, too; None: nothing must."""
+class Ground(NamedTuple):
+    """What an audit reads, and where it puts things aside. `since`: from when on everything stored must be published, too."""
 
-    domains: Registry
-    views: Views
+    settings: Settings
+    registry: Registry
+    store: DynamoStore
+    database: Database
+    client: "Redis"
+    spool: Spool
+    places: dict[str, Where]
     since: Micros | None
 
 
-async def audit(settings: Settings, settle: float) -> Findings:
-    """Read only. What is under way gets `settle` seconds to arrive."""
+async def audit(settings: Settings, settle: float, progress: Progress | None = None) -> Findings:
+    """What is under way gets `settle` seconds in all to arrive. Raises Retryable when a store does not answer."""
+    async with _ground(settings) as ground:
+        return await _Audit(ground, Patience(settle), progress or Progress()).run()
+
+
+@asynccontextmanager
+async def _ground(settings: Settings) -> AsyncIterator[Ground]:
     domains = registry(settings)
-    async with open_aws(settings) as aws, open_views(settings, domains) as views:
+    async with AsyncExitStack() as opened:
+        aws = await opened.enter_async_context(open_aws(settings))
+        database = await opened.enter_async_context(open_database(settings, AUDITING))
+        client = await opened.enter_async_context(open_redis(settings))
+        spool = await opened.enter_async_context(open_spool())
         facts = await load_stack(await aws.dynamodb(), settings)
-        store = await open_store(aws, facts, settings)
-        return await _audit(store, Against(domains, views, await publishing_since(aws, facts)), settle)
+        since = await publishing_since(aws, facts)
+        places = places_of(domains, amqp=AMQP in facts.queues)
+        yield Ground(settings, domains, await open_store(aws, facts, settings), database, client, spool, places, since)
 
 
-async def _audit(store: EventStore, against: Against, settle: float) -> Findings:
-    until, pause = monotonic() + settle, _FIRST_PAUSE
-    streams = await _stored(store)
-    parked = await against.views.parked()
-    held = await _check(streams, against, parked)
-    while (held.pending or held.differences) and monotonic() < until:
-        await asyncio.sleep(min(pause, max(0.0, until - monotonic())))
-        pause *= 2
-        streams = await _stored(store)
-        parked = await against.views.parked()
-        held = await _check(streams, against, parked)
-    late = [Difference("I4", stream, "stored, but not yet passed by every projector") for stream in held.pending]
-    differences = sorted(held.differences + late, key=lambda each: (each.invariant, each.stream, each.detail))
-    return Findings(
-        ok=not differences,
-        checked=CHECKED,
-        streams=len(streams),
-        events=sum(commits[-1].last for commits in streams.values()),
-        pending=len(held.pending),
-        parked=len(parked.read_model | parked.amqp),
-        discarded=0,
-        differences=differences,
-    )
+class _Audit:
+    """The steps, and what they share."""
 
+    def __init__(self, ground: Ground, patience: Patience, progress: Progress) -> None:
+        self._ground, self._patience, self._progress = ground, patience, progress
+        self._noted = Noted()
+        self._arrivals = Arrivals(ground.spool, ground.registry, ground.places, ground.since)
+        self._rows = Rows(ground.spool, ground.registry, ground.places, self._noted)
 
-async def _stored(store: EventStore) -> Stored:
-    """Every commit by stream, in order."""
-    streams: Stored = {}
-    async for page in store.scan():
-        for commit in page:
-            streams.setdefault(commit.stream, []).append(commit)
-    for commits in streams.values():
-        commits.sort(key=lambda each: each.first)
-    return streams
+    async def run(self) -> Findings:
+        """All of them."""
+        ground = self._ground
+        segments = SEGMENTS if endpoint(ground.settings, "dynamodb") is None else 1
+        with self._progress.step("commits read") as told:
+            await read_all(ground.store, ground.spool, segments, told, times=ground.since is not None)
+        await self._wait()
+        async with snapshot(ground.database) as now:
+            late = await self._check(now)
+            parked, discarded = await now.count_parked()
+        await self._confirm()
+        await self._cached(late=late > 0)
+        differences = sorted(self._noted.named)
+        return Findings(
+            ok=not differences,
+            checked=CHECKED,
+            streams=self._rows.streams,
+            events=self._rows.events,
+            pending=late,
+            parked=parked,
+            discarded=discarded,
+            differences=differences,
+            unnamed=self._noted.unnamed,
+        )
 
+    async def _wait(self) -> None:
+        """For what is late."""
+        async with snapshot(self._ground.database) as now:
+            await self._arrivals.mark(now)
+        with self._progress.waiting("streams are not everywhere yet") as told:
+            await self._arrivals.wait(self._ground.database, self._patience, told)
 
-async def _check(streams: Stored, against: Against, parked: Parks) -> Held:
-    """A stream that is broken in the store itself is not held against the views as well."""
-    broken = [each for stream, commits in streams.items() for each in check_stream(stream, commits)]
-    names = {each.stream for each in broken}
-    sound = {s: commits for s, commits in streams.items() if s not in names and against.domains.of_stream(s) is not None}
-    held = await against.views.check(sound, parked.read_model)
-    if against.since is not None:
-        await against.views.published(_newer(sound, against.since), parked.amqp, held)
-    held.differences = broken + [each for each in held.differences if each.stream not in names]
-    return held
+    async def _check(self, now: Snapshot) -> int:
+        """In one snapshot; how many streams are late in it."""
+        ground = self._ground
+        with self._progress.step("events come to"):
+            await self._arrivals.mark(now)
+            await read_tails(ground.store, ground.spool, lambda _: None)
+        with self._progress.step("events checked") as told:
+            await self._rows.check(now, self._arrivals, told)
+        return await self._arrivals.tell(now, self._noted)
+
+    async def _confirm(self) -> None:
+        if await self._ground.spool.count("suspects"):
+            await self._patience.pause(_CONFIRM_SECONDS)
+            async with snapshot(self._ground.database) as now:
+                await self._rows.confirm(now)
+
+    async def _cached(self, *, late: bool) -> None:
+        ground = self._ground
+        check = Cached(
+            ground.client, prefix(ground.settings.stack, ground.database.generation, ground.database.cache), ground.database, self._noted
+        )
+        with self._progress.step("cached values checked") as told:
+            await check.check(ground.spool, told)
+        await check.wait(ground.spool, self._patience)
+        await check.tell(ground.spool, late=late)
 
 
 async def publishing_since(aws: Aws, facts: Stack) -> Micros | None:
@@ -97,7 +145,3 @@ async def publishing_since(aws: Aws, facts: Stack) -> Micros | None:
     with aws_errors():
         answer = await sqs.get_queue_attributes(QueueUrl=facts.queues[AMQP], AttributeNames=["CreatedTimestamp"])
     return Micros((int(answer["Attributes"]["CreatedTimestamp"]) + 1) * 1_000_000)
-
-
-def _newer(streams: Mapping[StreamId, Sequence[Commit]], since: Micros) -> dict[StreamId, Sequence[Commit]]:
-    return {stream: commits for stream, commits in streams.items() if commits[-1].recorded()[-1].at >= since}

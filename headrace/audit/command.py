@@ -1,12 +1,14 @@
-"""`headrace audit`: I2-I4, I6 and I7 on what is stored, read only."""
+"""`headrace audit`: I2-I7 on what is stored, read only."""
 
 import asyncio
+import sys
 from argparse import ArgumentParser, Namespace
 
 import msgspec
 
 from headrace.audit.checking import audit
 from headrace.audit.findings import Findings
+from headrace.audit.progress import Progress, on_stderr
 from headrace.errors import WrongUse
 from runtime.settings import load, require
 
@@ -23,7 +25,8 @@ def main(arguments: Namespace) -> int:
         raise WrongUse("--settle must be between 0 and 3600 seconds")
     settings = load()
     require(settings, "database_url", "redis_url")
-    findings = asyncio.run(audit(settings, arguments.settle))
+    progress = Progress() if arguments.json and not sys.stderr.isatty() else on_stderr()
+    findings = asyncio.run(audit(settings, arguments.settle, progress))
     if arguments.json:
         print(msgspec.json.encode(findings).decode())
     else:
@@ -34,6 +37,8 @@ def main(arguments: Namespace) -> int:
 def _say(findings: Findings) -> None:
     for each in findings.differences:
         print(f"{each.invariant} {each.stream}: {each.detail}")
-    verdict = "clean" if findings.ok else f"{len(findings.differences)} differences"
+    if findings.unnamed:
+        print(f"... and {findings.unnamed} more")
+    verdict = "clean" if findings.ok else f"{len(findings.differences) + findings.unnamed} differences"
     print(f"{', '.join(findings.checked)} over {findings.streams} streams, {findings.events} events: {verdict};"
           f" {findings.pending} pending, {findings.parked} parked, {findings.discarded} discarded")  # fmt: skip

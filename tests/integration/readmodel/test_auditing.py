@@ -6,11 +6,12 @@ from sqlalchemy import text
 
 from docs.examples import comments_per_author
 from events.domain import Registry
-from events.ids import Version
 from readmodel import auditing
-from readmodel.canonical import behind, differences, digest, expected, expected_row
+from readmodel.auditing import snapshot
+from readmodel.canonical import differences, digest, expected, expected_row
 from readmodel.comments.projection import PROJECTION
 from readmodel.comments.tables import COMMENTS, PICTURES
+from readmodel.control import POSITIONS
 from readmodel.database import PROJECTING, open_database
 from readmodel.folding import summed
 from readmodel.pages import Page
@@ -24,7 +25,8 @@ from tests.unit.readmodel.commits import history as life
 
 
 async def table(house: House, wanted: Any) -> list[dict[str, Any]]:
-    return [row async for page in auditing.rows(house.database.engine, wanted, page=7) for row in page]
+    async with snapshot(house.database) as now:
+        return [row async for page in now.rows(wanted, page=7) for row in page]
 
 
 async def test_tables_equal_the_fold_and_a_change_behind_our_back_shows(house: House) -> None:
@@ -55,12 +57,26 @@ async def test_tables_equal_the_fold_and_a_change_behind_our_back_shows(house: H
 async def test_positions_and_parks_are_listed(house: House) -> None:
     await write(house, *life(comment(1), updates=1), *life(comment(2)))
     await write(house, broken(comment(2), 2, 1, "[]"))
-    rds = {s: v async for page in auditing.positions(house.database.engine, "comments", COMMENTS) for s, v in page}
-    cache = {s: v async for page in auditing.positions(house.database.engine, "cache") for s, v in page}
-    assert rds == cache == {comment(1): 2, comment(2): 1}
-    heads = {comment(1): Version(2), comment(2): Version(2)}
-    assert list(behind(heads, rds)) == [(comment(2), 2, 1)]
-    assert [each.stream async for page in auditing.parked(house.database.engine) for each in page] == [comment(2)]
+    streams = [comment(n) for n in range(4)]
+    async with snapshot(house.database) as now:
+        rds = {row["stream"]: row["version"] async for page in now.places(COMMENTS) for row in page}
+        cache = {row["stream"]: row["version"] async for page in now.positions("cache") for row in page}
+        assert rds == cache == await now.versions(COMMENTS, streams) == await now.versions(POSITIONS, streams, "cache")
+        assert rds == {comment(1): 2, comment(2): 1}
+        assert [row["stream"] async for page in now.parks() for row in page] == [comment(2)]
+        assert await now.parked(streams) == {("comments", comment(2))}
+        assert await now.count_parked() == (1, 0)
+
+
+async def test_a_snapshot_stays_as_it_was(house: House) -> None:
+    await write(house, *life(comment(1), updates=1))
+    async with snapshot(house.database) as now:
+        assert await now.versions(COMMENTS, [comment(1), comment(2)]) == {comment(1): 2}
+        await write(house, *life(comment(2)), *life(comment(1), updates=2)[2:])
+        assert await now.versions(COMMENTS, [comment(1), comment(2)]) == {comment(1): 2}
+        assert [row["revision"] async for page in now.rows(PICTURES) for row in page] == [2]
+    async with snapshot(house.database) as now:
+        assert await now.versions(COMMENTS, [comment(1), comment(2)]) == {comment(1): 3, comment(2): 1}
 
 
 async def test_cached_versions_are_compared_with_postgresqls(house: House) -> None:
@@ -73,8 +89,9 @@ async def test_cached_versions_are_compared_with_postgresqls(house: House) -> No
     found = dict([each async for page in auditing.cached(house.client, house.cache.prefix) for each in page])
     assert sorted(v for v in found.values() if v is not None) == [0, 2, 2, 2]
     assert [key for key, version in found.items() if version is None] == [f"{house.cache.prefix}comment:comment-junk"]
-    there = await auditing.database_versions(house.database, house.cache.prefix, list(found))
-    assert all(version is None or version <= there[key] for key, version in found.items())
+    there = await auditing.in_database(house.database, house.cache.prefix, list(found))
+    assert all(version is None or version <= there[key][0] for key, version in found.items())
+    assert await auditing.heads(house.client, [*found, f"{house.cache.prefix}comment:gone"]) == [*found.values(), auditing.ABSENT]
 
 
 async def test_a_second_projection_follows_even_streams_that_are_older_than_it(house: House) -> None:

@@ -8,10 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, NamedTuple
 
 import msgspec
+from sqlalchemy import insert
 
 from events.comments.events import CommentCreated, CommentUpdated
 from events.envelope import Settled
 from events.ids import CommandId, Fingerprint, Version
+from readmodel.control import PARKED
 from runtime.times import now
 from tests.integration.readmodel.audit.ground import Events, Ground, picture_of, stream_of
 from tests.integration.readmodel.conftest import write
@@ -242,23 +244,28 @@ async def never_published(ground: Ground, name: str) -> None:
 
 # PostgreSQL: parks.
 
-PARK: Final = "INSERT INTO headrace.parked VALUES (1, 'comments', :s, :reason, 'a detail', :version)"
+
+async def park(ground: Ground, name: str, reason: str, version: int) -> None:
+    values = {"generation": 1, "projector": "comments", "stream": stream_of(name), "reason": reason, "detail": "for people"}
+    versions = {column.name: version for column in PARKED.columns if column.name.endswith("_version")}
+    async with ground.house.database.engine.begin() as connection:
+        await connection.execute(insert(PARKED).values(**values, **versions))
 
 
 @finds("I5 S", prepare=without_the_last)
 async def parked_without_a_reason(ground: Ground, name: str) -> None:
-    await ground.sql(PARK, s=stream_of(name), reason="", version=4)
+    await park(ground, name, "", 4)
 
 
 @finds("I5 S")
 async def parked_and_gone_on(ground: Ground, name: str) -> None:
-    await ground.sql(PARK, s=stream_of(name), reason="projection_failed", version=2)
+    await park(ground, name, "projection_failed", 2)
 
 
 @finds("I5 S", prepare=first_commit_only)
 async def parked_before_it_had_to_be(ground: Ground, name: str) -> None:
     """At version 4, and 2 and 3 were not applied."""
-    await ground.sql(PARK, s=stream_of(name), reason="projection_failed", version=4)
+    await park(ground, name, "projection_failed", 4)
 
 
 # PostgreSQL: sums.
@@ -352,4 +359,4 @@ async def cached_value_unreadable(ground: Ground, name: str) -> None:
 @finds(prepare=without_the_last)
 async def parked_with_a_reason(ground: Ground, name: str) -> None:
     """Counted, and held to what was applied of it."""
-    await ground.sql(PARK, s=stream_of(name), reason="projection_failed", version=4)
+    await park(ground, name, "projection_failed", 4)
