@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import ClientError
@@ -129,21 +129,16 @@ class DynamoStore:
             return await self._call(commits)
 
     async def scan(self, segment: int = 0, segments: int = 1) -> AsyncIterator[list[Commit]]:
-        start: Mapping[str, Any] | None = None
+        start: dict[str, Any] = {}
         while True:
-            items, start = await self.page(segment, segments, start)
-            yield [from_item(item) for item in items]
-            if start is None:
+            with aws_errors():
+                page = await self._dynamodb.scan(
+                    TableName=self._table, ConsistentRead=True, Segment=segment, TotalSegments=segments, **start
+                )
+            yield [from_item(item) for item in page["Items"]]
+            if "LastEvaluatedKey" not in page:
                 return
-
-    async def page(
-        self, segment: int, segments: int, start: Mapping[str, Any] | None = None
-    ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]:
-        """One page of a scan, as it lies there, and where the next begins; None: there is none. Raises Retryable."""
-        begin: Any = {} if start is None else {"ExclusiveStartKey": start}
-        with aws_errors():
-            page = await self._dynamodb.scan(TableName=self._table, ConsistentRead=True, Segment=segment, TotalSegments=segments, **begin)
-        return page["Items"], page.get("LastEvaluatedKey")
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     async def check(self) -> None:
         """For readiness: raises Retryable or Fatal when the table does not answer."""

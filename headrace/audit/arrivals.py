@@ -9,11 +9,10 @@ from events.ids import StreamId
 from headrace.audit.findings import Noted
 from headrace.audit.judging import Standing
 from headrace.audit.spool import Spool
-from headrace.audit.standing import Row, Sides, Where
+from headrace.audit.standing import Concerned, Row, Sides, Where
 from readmodel.auditing import Snapshot, snapshot
 from readmodel.control import AMQP, CACHE
 from readmodel.database import Database
-from readmodel.domains import projections_of
 from readmodel.verdicts import START
 from runtime.times import Micros
 
@@ -40,28 +39,29 @@ class Arrivals:
     """Streams whose projectors are not yet where they were stored to, in `late`. `since`: see `checking.publishing_since`."""
 
     def __init__(self, spool: Spool, registry: Registry, places: dict[str, Where], since: Micros | None) -> None:
-        self._spool, self._registry, self._places, self._since = spool, registry, places, since
+        self._spool, self._places, self._since = spool, places, since
+        self._concerned = Concerned(registry)
 
     async def mark(self, now: Snapshot) -> None:
         """Who is late now; and in `tails`, what PostgreSQL knows and the spool does not yet."""
         await self._spool.clear("late")
         await self._spool.clear("tails")
-        sides = Sides(now, self._places, rows=False)
         late: list[tuple[str, str, int]] = []
         tails: dict[str, tuple[int, int]] = {}
 
         def stray(name: str, row: Row) -> None:  # noqa: ARG001 - a Stray's shape
             tails[row["stream"]] = (0, max(row["version"], tails.get(row["stream"], (0, 0))[1]))
 
+        sides = Sides(now, self._places, stray, rows=False)
         async for page in self._spool.rows("SELECT stream, max(last, 0), at FROM heads ORDER BY stream"):
             for stream, last, at in page:
-                standing = await sides.of(stream, stray)
+                standing = await sides.of(stream)
                 late += [(name, stream, last) for name in self._must_pass(stream, at, standing) if _version(standing, name) < last]
                 highest = max((place.version for place in standing.positions.values()), default=0)
                 if highest > last:
                     tails[stream] = (last, highest)
             late, tails = await self._put(late, tails)
-        await sides.rest(stray)
+        await sides.rest()
         await self._put(late, tails)
 
     async def _put(self, late: list[Any], tails: dict[str, tuple[int, int]]) -> tuple[list[Any], dict[str, tuple[int, int]]]:
@@ -70,7 +70,7 @@ class Arrivals:
         return [], {}
 
     def _must_pass(self, stream: StreamId, at: int, standing: Standing) -> list[str]:
-        names = [each.name for each in projections_of(self._registry, stream)]
+        names = [each.name for each in self._concerned.of(stream)[1]]
         moving = [name for name in names if name not in standing.parks]
         wanted = [*moving, *([CACHE] if moving == names else [])]
         return [*wanted, AMQP] if self._since is not None and at >= self._since and AMQP not in standing.parks else wanted
@@ -106,8 +106,7 @@ class Arrivals:
         return found
 
     async def tell(self, now: Snapshot, noted: Noted) -> int:
-        """Who is late in the end, each a difference; how many streams."""
-        await self._look(now)
+        """Who was late when `mark` looked, each a difference; how many streams."""
         late = await self.count()
         for projector, where in self._places.items():
             async for page in self._spool.rows("SELECT stream, version FROM late WHERE projector = ?", (projector,)):

@@ -10,13 +10,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from events.domain import Registry
-from events.dynamo_store import DynamoStore, open_store
+from events.dynamo_store import open_store
+from events.store import EventStore
 from headrace.audit.arrivals import Arrivals, Patience
 from headrace.audit.cached import Cached
 from headrace.audit.findings import CHECKED, Findings, Noted
 from headrace.audit.progress import Progress
 from headrace.audit.reading import SEGMENTS, read_all, read_tails
 from headrace.audit.rows import Rows
+from headrace.audit.scanning import Scan, open_scan
 from headrace.audit.spool import Spool, open_spool
 from headrace.audit.standing import Where, places_of
 from readmodel.auditing import Snapshot, snapshot
@@ -41,7 +43,8 @@ class Ground(NamedTuple):
 
     settings: Settings
     registry: Registry
-    store: DynamoStore
+    store: EventStore
+    scan: Scan
     database: Database
     client: "Redis"
     spool: Spool
@@ -66,7 +69,8 @@ async def _ground(settings: Settings) -> AsyncIterator[Ground]:
         facts = await load_stack(await aws.dynamodb(), settings)
         since = await publishing_since(aws, facts)
         places = places_of(domains, amqp=AMQP in facts.queues)
-        yield Ground(settings, domains, await open_store(aws, facts, settings), database, client, spool, places, since)
+        store, scan = await open_store(aws, facts, settings), await open_scan(aws, settings)
+        yield Ground(settings, domains, store, scan, database, client, spool, places, since)
 
 
 class _Audit:
@@ -83,10 +87,12 @@ class _Audit:
         ground = self._ground
         segments = SEGMENTS if endpoint(ground.settings, "dynamodb") is None else 1
         with self._progress.step("commits read") as told:
-            await read_all(ground.store, ground.spool, segments, told, times=ground.since is not None)
-        await self._wait()
-        async with snapshot(ground.database) as now:
-            late = await self._check(now)
+            await read_all(ground.scan, ground.spool, segments, told, times=ground.since is not None)
+        async with self._settled() as now:
+            await read_tails(ground.store, ground.spool, now.stay)
+            with self._progress.step("events checked") as told:
+                await self._rows.check(now, self._arrivals, told)
+            late = await self._arrivals.tell(now, self._noted)
             parked, discarded = await now.count_parked()
         await self._confirm()
         await self._cached(late=late > 0)
@@ -103,22 +109,20 @@ class _Audit:
             unnamed=self._noted.unnamed,
         )
 
-    async def _wait(self) -> None:
-        """For what is late."""
-        async with snapshot(self._ground.database) as now:
+    @asynccontextmanager
+    async def _settled(self) -> AsyncIterator[Snapshot]:
+        """A snapshot in which nothing is late, or of when patience has ended; what it shows beyond the spool is marked."""
+        database = self._ground.database
+        async with snapshot(database) as now:
             await self._arrivals.mark(now)
+            if not await self._arrivals.count():
+                yield now
+                return
         with self._progress.waiting("streams are not everywhere yet") as told:
-            await self._arrivals.wait(self._ground.database, self._patience, told)
-
-    async def _check(self, now: Snapshot) -> int:
-        """In one snapshot; how many streams are late in it."""
-        ground = self._ground
-        with self._progress.step("events come to"):
+            await self._arrivals.wait(database, self._patience, told)
+        async with snapshot(database) as now:
             await self._arrivals.mark(now)
-            await read_tails(ground.store, ground.spool, lambda _: None)
-        with self._progress.step("events checked") as told:
-            await self._rows.check(now, self._arrivals, told)
-        return await self._arrivals.tell(now, self._noted)
+            yield now
 
     async def _confirm(self) -> None:
         if await self._ground.spool.count("suspects"):

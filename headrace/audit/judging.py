@@ -138,16 +138,17 @@ class Judge:
     """One stream. Give it every commit in order, then `end` it."""
 
     def __init__(self, stream: StreamId, registry: Registry, projections: Sequence[Projection], standing: Standing, sink: Sink) -> None:
+        """`projections`: those that can fold it; of others only the positions can be held against it."""
         self._stream, self._registry, self._sink = stream, registry, sink
         self.stored = StoredCheck(stream, sink.noted)
-        names = {each.name for each in projections}
-        places = {
-            name: Place(name, standing.positions.get(name, START), standing.parks.get(name)) for name in {*names, *standing.positions}
-        }
-        known = registry.of_stream(stream) is not None
-        self._views = [View(each, places[each.name], standing.rows.get(each.name)) for each in projections if known]
-        self._others = [place for name, place in sorted(places.items()) if name not in names or not known]
-        self._places = list(places.values())
+        positions, parks = standing.positions, standing.parks
+        self._views = []
+        for each in projections:
+            name = each.name
+            place = Place(name, positions.get(name, START), parks.get(name))
+            self._views.append(View(each, place, standing.rows.get(name)))
+        mine = [view.projection.name for view in self._views]
+        self._others = [Place(name, position, parks.get(name)) for name, position in positions.items() if name not in mine]
         self._touched: list[Delta] = []
 
     def unreadable(self, first: Version, why: str) -> None:
@@ -178,7 +179,7 @@ class Judge:
             for delta in self._touched:
                 self._sink.doubt(delta, self._stream)
             return
-        for place in self._places:
+        for place in [*(view.place for view in self._views), *self._others]:
             self._sink.noted.note_all("I5", self._stream, place.faults(self.stored.last))
             if not place.sound:
                 self._sink.elsewhere(place.projector, self._stream)

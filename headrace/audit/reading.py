@@ -1,20 +1,18 @@
 """The event store into the spool: all of it by a parallel scan, and later what was appended meanwhile."""
 
 import asyncio
-import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
 
 from events.dynamo_items import UnreadableItem, from_item
-from events.dynamo_store import DynamoStore
 from events.envelope import ENCODER, Commit, Settled
 from events.ids import MAX_VERSION, StreamId, Version
+from events.store import EventStore
+from headrace.audit.scanning import Scan
 from headrace.audit.spool import Kept, Spool
-from runtime.aws import AwsUnavailable
-from runtime.lifecycle import backoff
 
 SEGMENTS: Final = 8
 """Of a scan on AWS; an emulator takes as long for each page as for the whole table, and gets one."""
@@ -34,49 +32,38 @@ class _At(Struct):
 _ATS: Final = msgspec.json.Decoder(list[_At])
 
 
-async def read_all(store: DynamoStore, spool: Spool, segments: int, told: Told, *, times: bool) -> None:
+async def read_all(scan: Scan, spool: Spool, segments: int, told: Told, *, times: bool) -> None:
     """Every commit that is there when this begins. `times`: somebody will ask when streams were last written to."""
     async with asyncio.TaskGroup() as group:
         for segment in range(segments):
-            group.create_task(_read(store, spool, (segment, segments), told, times=times))
+            group.create_task(_read(scan, spool, (segment, segments), told, times=times))
     await spool.find_heads()
 
 
-async def _read(store: DynamoStore, spool: Spool, which: tuple[int, int], told: Told, *, times: bool) -> None:
-    start: Mapping[str, Any] | None = None
+async def _read(scan: Scan, spool: Spool, which: tuple[int, int], told: Told, *, times: bool) -> None:
+    start: bytes | None = None
     while True:
-        items, start = await _page(store, which, start)
+        items, start = await scan.page(*which, start)
         await spool.keep([_kept(item, times=times) for item in items])
         told(len(items))
         if start is None:
             return
 
 
-async def _page(
-    store: DynamoStore, which: tuple[int, int], start: Mapping[str, Any] | None
-) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any] | None]:
-    """An audit has time: a page that fails is asked for again."""
-    for attempt in range(1, ATTEMPTS):
-        try:
-            return await store.page(*which, start)
-        except AwsUnavailable:
-            await asyncio.sleep(backoff(attempt, random.random()))  # noqa: S311 - jitter
-    return await store.page(*which, start)
-
-
-async def read_tails(store: DynamoStore, spool: Spool, told: Told) -> None:
+async def read_tails(store: EventStore, spool: Spool, between: Callable[[], Awaitable[None]]) -> None:
     """What the store holds of the streams in `tails` beyond the version noted there, at least as far as it is wanted."""
     async for page in spool.rows("SELECT stream, version, wanted FROM tails"):
         short = {StreamId(stream): (Version(version), wanted) for stream, version, wanted in page}
         for _ in range(ROUNDS):
             found = await _beyond(store, [(stream, Version(version + 1)) for stream, (version, _) in short.items()])
             await spool.keep(found)
-            told(len(found))
+            await between()
             short = _still(short, found)
             if not short:
                 break
         for stream, (version, _) in short.items():
             await spool.keep([_of(commit, None) for commit in await store.load(stream, version)])
+            await between()
 
 
 def _still(short: Mapping[StreamId, tuple[Version, int]], found: Sequence[Kept]) -> dict[StreamId, tuple[Version, int]]:
@@ -85,7 +72,7 @@ def _still(short: Mapping[StreamId, tuple[Version, int]], found: Sequence[Kept])
     return {stream: (end, short[stream][1]) for stream, end in ends.items() if end < short[stream][1]}
 
 
-async def _beyond(store: DynamoStore, keys: Sequence[tuple[StreamId, Version]]) -> list[Kept]:
+async def _beyond(store: EventStore, keys: Sequence[tuple[StreamId, Version]]) -> list[Kept]:
     """The commits with these keys, as far as they are there."""
     try:
         return [_of(commit, None) for commit in (await store.read(keys)).commits.values()]

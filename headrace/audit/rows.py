@@ -10,10 +10,10 @@ from headrace.audit.findings import Noted
 from headrace.audit.judging import Judge, Sink
 from headrace.audit.reading import commit_of
 from headrace.audit.spool import Kept, Spool
-from headrace.audit.standing import Row, Sides, Where
+from headrace.audit.standing import Concerned, Row, Sides, Where
 from headrace.audit.sums import Sums
 from readmodel.auditing import Snapshot
-from readmodel.domains import all_projections, projections_of
+from readmodel.domains import all_projections
 
 _SUSPECT: Final = "INSERT OR REPLACE INTO suspects VALUES (?, ?, ?)"
 Told = Callable[[int], None]
@@ -25,6 +25,7 @@ class Rows:
 
     def __init__(self, spool: Spool, registry: Registry, places: dict[str, Where], noted: Noted) -> None:
         self._spool, self._registry, self._places, self._noted = spool, registry, places, noted
+        self._concerned = Concerned(registry)
         self._tables = [table for each in all_projections(registry) for table in each.tables if table is not each.home]
         self._sums = Sums(spool, self._tables)
         self._elsewhere: list[tuple[str, str]] = []
@@ -41,7 +42,7 @@ class Rows:
 
     async def check(self, now: Snapshot, arrivals: Arrivals, told: Told) -> None:
         """All of it."""
-        sides = Sides(now, self._places, rows=True)
+        sides = Sides(now, self._places, self._stray, rows=True)
         judge: Judge | None = None
         at = ""
         async for page in self._spool.commits():
@@ -55,13 +56,13 @@ class Rows:
             told(self.events - before)
             await self._aside(now, arrivals)
         self._end(judge)
-        await sides.rest(self._stray)
+        await sides.rest()
         await self._aside(now, arrivals)
         await self._check_sums(now)
 
     async def _judge(self, stream: StreamId, sides: Sides) -> Judge:
-        standing = await sides.of(stream, self._stray)
-        return Judge(stream, self._registry, projections_of(self._registry, stream), standing, self._sink)
+        known, projections = self._concerned.of(stream)
+        return Judge(stream, self._registry, projections if known else (), await sides.of(stream), self._sink)
 
     def _end(self, judge: Judge | None) -> None:
         if judge is not None:

@@ -2,15 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Table
 
 from events.domain import Registry
+from events.ids import StreamId
 from headrace.audit.judging import Park, Standing
 from readmodel.auditing import Rows, Snapshot
 from readmodel.control import AMQP, CACHE, POSITIONS, PUBLISHED, READ_MODEL
-from readmodel.domains import all_projections
+from readmodel.domains import all_projections, projections_of
+from readmodel.projection import Projection
 from readmodel.verdicts import Position
 
 Row = dict[str, Any]
@@ -40,67 +42,94 @@ def places_of(registry: Registry, *, amqp: bool) -> dict[str, Where]:
 class _Side:
     """One table's rows in the order of streams, each taken once."""
 
-    def __init__(self, pages: AsyncIterator[Rows]) -> None:
-        self._pages = pages
+    def __init__(self, name: str, pages: AsyncIterator[Rows], stray: Callable[[Row], None]) -> None:
+        self.name = name
+        self.head = ""
+        """The stream of the next row; not yet known in the beginning."""
+        self._pages, self._stray = pages, stray
         self._rows: Sequence[Row] = ()
         self._next = 0
-        self._ended = False
 
-    async def of(self, stream: str | None, stray: Callable[[Row], None]) -> Sequence[Row]:
-        """The rows of `stream`; those before it are strays. None: the end has come, all that is left are."""
+    async def of(self, stream: str) -> Sequence[Row]:
+        """The rows of `stream`; those before it are strays."""
         found: list[Row] = []
         while True:
             while self._next < len(self._rows):
                 row = self._rows[self._next]
-                if stream is not None and row["stream"] > stream:
+                self.head = row["stream"]
+                if self.head > stream:
                     return found
                 self._next += 1
-                if row["stream"] == stream:
+                if self.head == stream:
                     found.append(row)
                 else:
-                    stray(row)
-            if self._ended or not await self._fill():
+                    self._stray(row)
+            if not await self._fill():
+                self.head = END
                 return found
 
     async def _fill(self) -> bool:
-        self._rows, self._next = (), 0
         try:
-            self._rows = await anext(self._pages)
+            self._rows, self._next = await anext(self._pages), 0
         except StopAsyncIteration:
-            self._ended = True
-        return not self._ended
+            self._rows, self._next = (), 0
+        return len(self._rows) > 0
 
 
 class Sides:
     """Ask for streams in rising order."""
 
-    def __init__(self, snapshot: Snapshot, places: dict[str, Where], *, rows: bool) -> None:
+    def __init__(self, snapshot: Snapshot, places: dict[str, Where], stray: Stray, *, rows: bool) -> None:
         """`rows`: whole home rows are wanted, not only the positions in them."""
-        self._parks = _Side(snapshot.parks())
-        self._sides: list[tuple[str, bool, _Side]] = []
+        self._parks = _Side("", snapshot.parks(), _nothing)
+        self._sides: list[tuple[_Side, bool]] = []
         for name, where in places.items():
             if where.home:
                 pages = snapshot.rows(where.table) if rows else snapshot.places(where.table)
             else:
                 pages = snapshot.published() if where.table is PUBLISHED else snapshot.positions(name)
-            self._sides.append((name, where.home and rows, _Side(pages)))
+            self._sides.append((_Side(name, pages, partial(stray, name)), where.home and rows))
 
-    async def of(self, stream: str, stray: Stray) -> Standing:
+    async def of(self, stream: str) -> Standing:
         """What is said of it."""
         found = Standing()
-        for name, whole, side in self._sides:
-            for row in await side.of(stream, partial(stray, name)):
-                found.positions[name] = Position(row["version"], row["commit_first"], row["head_id"])
+        for side, whole in self._sides:
+            if side.head > stream:  # most often there is nothing to be awaited for
+                continue
+            for row in await side.of(stream):
+                found.positions[side.name] = Position(row["version"], row["commit_first"], row["head_id"])
                 if whole:
-                    found.rows[name] = row
-        for row in await self._parks.of(stream, _nothing):
-            found.parks[row["projector"]] = Park(row["reason"], row["first_version"])
+                    found.rows[side.name] = row
+        if self._parks.head <= stream:
+            for row in await self._parks.of(stream):
+                found.parks[row["projector"]] = Park(row["reason"], row["first_version"])
         return found
 
-    async def rest(self, stray: Stray) -> None:
-        """No stream comes any more."""
-        for name, _, side in self._sides:
-            await side.of(None, partial(stray, name))
+    async def rest(self) -> None:
+        """No stream comes any more: all that is left are strays."""
+        for side, _ in self._sides:
+            await side.of(END)
+
+
+END: Final = chr(0x10FFFF)
+"""Beyond all streams: PostgreSQL's order of them is that of their code points."""
+
+
+class Concerned:
+    """Whom streams concern, looked up once for each type of stream."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._known: dict[str | None, Sequence[Projection]] = {}
+
+    def of(self, stream: StreamId) -> tuple[bool, Sequence[Projection]]:
+        """(whether a domain of this process has such streams, its projections)."""
+        domain = self._registry.of_stream(stream)
+        kind = domain.type if domain is not None else None
+        found = self._known.get(kind)
+        if found is None:
+            found = self._known[kind] = projections_of(self._registry, stream)
+        return domain is not None, found
 
 
 def _nothing(row: Row) -> None:
