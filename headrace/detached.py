@@ -44,6 +44,7 @@ async def run_detached(arguments: Namespace, folder: Path) -> int:
 async def _start(arguments: Namespace, folder: Path, log: Path, announce: int) -> Process:
     words = ["--state", str(folder), "--aws", arguments.aws, "--announce", str(announce)]
     words += ["--port", str(arguments.port)] if arguments.port is not None else []
+    words += ["--scale", arguments.scale, "--put-off", str(arguments.put_off)]
     words += ["--no-restart"] if arguments.no_restart else []
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:

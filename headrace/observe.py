@@ -3,7 +3,7 @@
 import asyncio
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import aiohttp
@@ -27,6 +27,8 @@ _GAUGE: Final = re.compile(
     r"^headrace_(appended_at|burst_at|before_burst_at|passed_at|messages|envelopes|state_cache)_(?:seconds|total)(\S*) ([0-9.e+]+)$", re.M
 )
 _SECONDS: Final = 8.0
+Listener = tuple[str, str]
+"""A role and the URL at which one of its processes has its `/metrics`."""
 
 
 class Observed(msgspec.Struct, frozen=True):
@@ -45,14 +47,14 @@ class Observed(msgspec.Struct, frozen=True):
     discarded: int = 0
 
 
-async def observe(environment: Mapping[str, str], listeners: Mapping[str, str] | None = None) -> Observed:
-    """Look at the stack that these settings name; `listeners`: role -> URL of its `/metrics`.
+async def observe(environment: Mapping[str, str], listeners: Sequence[Listener] = ()) -> Observed:
+    """Look at the stack that these settings name.
 
     What cannot be reached is left out: this is for looking at faults.
     """
     settings = load(environment)
     messages, seen, (parked, discarded), facts = await asyncio.gather(
-        queue_depths(settings), gauges(listeners or {}), _parked(settings), _facts(settings)
+        queue_depths(settings), gauges(listeners), _parked(settings), _facts(settings)
     )
     return Observed(
         queues={name: depth(name, count, seen) for name, count in messages.items()},
@@ -102,12 +104,24 @@ def lags(now: float, seen: Mapping[str, Mapping[str, float]]) -> dict[str, float
     return found
 
 
-async def gauges(listeners: Mapping[str, str], seconds: float = 2.0) -> dict[str, dict[str, float]]:
-    """What `lags` and `depth` need, of the roles that answer within so long."""
+async def gauges(listeners: Sequence[Listener], seconds: float = 2.0) -> dict[str, dict[str, float]]:
+    """What `lags` and `depth` need, by role, of the processes that answer within so long."""
     timeout = aiohttp.ClientTimeout(total=seconds)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        found = await asyncio.gather(*(_gauges_of(http, url) for url in listeners.values()))
-    return {role: gauges for role, gauges in zip(listeners, found, strict=True) if gauges is not None}
+        found = await asyncio.gather(*(_gauges_of(http, url) for _, url in listeners))
+    roles: dict[str, dict[str, float]] = {}
+    for (role, _), told in zip(listeners, found, strict=True):
+        if told is not None:
+            roles[role] = together(roles.get(role, {}), told)
+    return roles
+
+
+def together(some: Mapping[str, float], more: Mapping[str, float]) -> dict[str, float]:
+    """What two processes of a role tell, as of one: the later of times, the sum of counts. Pure."""
+    return {
+        name: max(some.get(name, 0.0), more.get(name, 0.0)) if name.endswith("_at") else some.get(name, 0.0) + more.get(name, 0.0)
+        for name in {**some, **more}
+    }
 
 
 async def _gauges_of(http: aiohttp.ClientSession, url: str) -> dict[str, float] | None:

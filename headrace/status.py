@@ -73,7 +73,7 @@ async def look(folder: Path) -> Status | None:
     if stack is None:
         return None
     parts = await asyncio.gather(*(_part(part) for part in stack.parts))
-    listeners = {part.role: part.url for part in stack.parts if part.pid is not None}
+    listeners = [(part.role, part.url) for part in stack.parts if part.pid is not None]
     seen = await _observe(merged(os.environ, stack.environment), listeners) if stack.environment else None
     return Status(
         backend=stack.backend,
@@ -139,7 +139,7 @@ async def _show(folder: Path, *, as_json: bool, watch: bool) -> int:
         await asyncio.sleep(_WATCH_SECONDS)
 
 
-async def _observe(known: dict[str, str], listeners: dict[str, str]) -> "Observed":
+async def _observe(known: dict[str, str], listeners: list[tuple[str, str]]) -> "Observed":
     from headrace.observe import observe  # noqa: PLC0415 - AWS's libraries take a second; `headrace up` is not to wait
 
     return await observe(known, listeners)

@@ -8,17 +8,22 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Final
 
 from headrace.announcer import Announcer
 from headrace.detached import run_detached
 from headrace.errors import StackFailed, WrongUse
 from headrace.local import backends, localstack, state
 from headrace.local.backends import Choice
+from headrace.local.keeper import MOST_SECONDS
 from headrace.local.ports import gateway_port
+from headrace.local.roles import own_roles, scale_of
 from headrace.local.stack import Plan, Supervisor
 from headrace.status import print_status
 from runtime.errors import Fatal
 from runtime.lifecycle import stop_on_signals
+
+MOST_PUT_OFF: Final = 600.0
 
 
 def arguments(parser: ArgumentParser) -> None:
@@ -27,6 +32,10 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--port", type=int, help="the gateway's (default 8080, a free one if taken; 0: any free one)")
     parser.add_argument("--detach", action="store_true", help="return once it is ready; `headrace down` ends it")
     parser.add_argument("--no-restart", action="store_true", help="a role that dies stays away")
+    parser.add_argument("--scale", default="", metavar="ROLE=N,...", help="several processes of a role: relay=2,projector-rds=2")
+    parser.add_argument(
+        "--put-off", type=float, default=MOST_SECONDS, metavar="S", help="a role that dies often is back within S seconds (10)"
+    )
     parser.add_argument("--json", action="store_true", help="once ready, the status as one object on stdout")
     parser.add_argument("--announce", type=int, help="a file descriptor that also gets every line until ready")
 
@@ -34,6 +43,9 @@ def arguments(parser: ArgumentParser) -> None:
 def main(arguments: Namespace) -> int:
     """Exit 0 after a drain, 1 when the stack failed, 2 on wrong use."""
     folder = state.folder_of(arguments.state)
+    own_roles(scale=scale_of(arguments.scale))
+    if not 0 < arguments.put_off <= MOST_PUT_OFF:
+        raise WrongUse(f"--put-off must be above 0 and at most {MOST_PUT_OFF:g} seconds")
     if arguments.detach:
         return asyncio.run(run_detached(arguments, folder))
     say = Announcer(sys.stderr if arguments.json else sys.stdout, arguments.announce)
@@ -45,7 +57,8 @@ def main(arguments: Namespace) -> int:
 async def _up(arguments: Namespace, folder: Path, port: int, say: Announcer) -> int:
     _empty_logs(folder)
     choice = await decide(arguments.aws, folder)
-    plan = Plan(folder, choice, port, restart=not arguments.no_restart)
+    roles = own_roles(scale=scale_of(arguments.scale))
+    plan = Plan(folder, choice, port, restart=not arguments.no_restart, put_off=arguments.put_off, roles=roles)
     say(f"state {folder}, logs in {folder / 'logs'}")
     async with stop_on_signals() as stop:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, stop.set)  # the terminal was closed

@@ -86,14 +86,14 @@ class Watch:
     async def look(self, *, frame: bool = False) -> Look:
         """One, kept. `frame`: every role is waited for longer."""
         parts = self._parts()
-        urls = {part.role: part.url for part in parts if part.pid is not None}
+        urls = [(part.role, part.url) for part in parts if part.pid is not None]
         http = self._frame if frame else self._http
         if http is None:
             raise RuntimeError("run first")
         began = time.time()
         reading, seen = await asyncio.gather(read_meters(http, parts), gauges(urls, FRAME_SECONDS if frame else PATIENCE_SECONDS))
         self._counters |= {role: counts for role, counts in reading.counters.items() if counts}
-        self._gauges |= seen
+        self._gauges |= {role: told | _times(self._gauges.get(role, {}), told) for role, told in seen.items()}
         look = _look(began, reading, (self._counters, lags(began, self._gauges)), self._queues)
         self.looks.append(look)
         self.readings.append(reading)
@@ -130,6 +130,11 @@ class Watch:
     def _parts(self) -> tuple[state.Part, ...]:
         stack = state.live(self._folder)
         return stack.parts if stack else ()
+
+
+def _times(before: Mapping[str, float], told: Mapping[str, float]) -> dict[str, float]:
+    """What was appended or passed once, was: a process that began anew only does not know."""
+    return {name: max(at, before.get(name, 0.0)) for name, at in told.items() if name.endswith("_at")}
 
 
 def _look(

@@ -13,9 +13,10 @@ from headrace.local.program import Program
 from runtime.lifecycle import backoff, pause
 
 MOST_DEATHS: Final = 5
+MOST_SECONDS: Final = 10.0
+"""From a death to the next life, when lives are short."""
 _LASTING_SECONDS: Final = 30.0
 _FIRST_SECONDS: Final = 0.25
-_MOST_SECONDS: Final = 10.0
 Say = Callable[[str], None]
 Return = Callable[[], Awaitable[None]]
 
@@ -31,6 +32,7 @@ class Keeper:
         self.pid: int | None = None
         self.restarts = 0
         self.restart = True
+        self.most_seconds = MOST_SECONDS
         self.ready = asyncio.Event()
         self._say, self._changed, self._returned = say, changed, returned
         self._stop, self._ended = asyncio.Event(), asyncio.Event()
@@ -113,7 +115,7 @@ class Keeper:
                 raise StackFailed(f"{name} {how} before it was ready; see {log}")
             self._say(f"{name} {how} and stays away (--no-restart); see {log}")
             return False
-        seconds = backoff(streak, random.random(), _FIRST_SECONDS, _MOST_SECONDS)  # noqa: S311 - jitter
+        seconds = backoff(streak, random.random(), _FIRST_SECONDS, self.most_seconds)  # noqa: S311 - jitter
         self.restarts += 1
         self._say(f"{name} {how}; restart {self.restarts} in {seconds:.1f} s, see {log}")
         self._changed()

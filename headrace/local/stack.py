@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from headrace.errors import StackFailed
 from headrace.local import backends, environment, postgres_server, redis_server, state
 from headrace.local.backends import Choice
-from headrace.local.keeper import Keeper, Return, Say
+from headrace.local.keeper import MOST_SECONDS, Keeper, Return, Say
 from headrace.local.ports import free_port
 from headrace.local.probes import answers
 from headrace.local.program import Program
@@ -27,12 +27,14 @@ _GIVEN_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be brought up, and where. `provision` is the command line that makes queues, tables and schema."""
+    """What is to be brought up, and where. `provision` is the command line that makes queues, tables and schema; `put_off` the most
+    seconds from a role's death to its next life."""
 
     state: Path
     choice: Choice
     gateway_port: int
     restart: bool = True
+    put_off: float = MOST_SECONDS
     roles: Sequence[RoleSpec] = field(default_factory=own_roles)
     provision: tuple[str, ...] = our_command("provision")
 
@@ -122,7 +124,7 @@ class Supervisor:
         return {"HEADRACE_AMQP_URL": await self._take("rabbitmq", given, amqp_probe(given))} if given else {}
 
     async def _role(self, lives: asyncio.TaskGroup, spec: RoleSpec) -> None:
-        port = self._plan.gateway_port if spec.name == "gateway" else free_port()
+        port = self._plan.gateway_port if spec is self._plan.roles[0] else free_port()  # of several gateways the first has it
         told = environment.of_process(os.environ, self._addresses, emulator=self._emulated)
         await self._keep(lives, role_program(spec, port, told, self._plan.log(spec.name)), self._roles)
 
@@ -130,7 +132,8 @@ class Supervisor:
         """Start it, with all its lives to come; its address once it is ready."""
         since = asyncio.get_running_loop().time()
         keeper = Keeper(program, self._say, self._write, returned)
-        keeper.restart = self._plan.restart or among is self._servers
+        if among is self._roles:
+            keeper.restart, keeper.most_seconds = self._plan.restart, self._plan.put_off
         among.append(keeper)
         lives.create_task(keeper.run())
         await keeper.until_ready()
@@ -163,10 +166,11 @@ class Supervisor:
     async def _drain(self) -> None:
         """Roles one after the other in the order of the way, so that each can still hand on; then the servers."""
         limit = asyncio.get_running_loop().time() + DRAIN_SECONDS
-        order = {spec.name: place for place, spec in enumerate(self._plan.roles)}
-        for keeper in sorted(self._roles, key=lambda each: order[each.program.name]):
-            keeper.ask_to_stop()
-            await _ended([keeper], min(_TURN_SECONDS, limit - asyncio.get_running_loop().time()))
+        for role in dict.fromkeys(spec.role or spec.name for spec in self._plan.roles):
+            of_it = [keeper for keeper in self._roles if keeper.program.role == role]
+            for keeper in of_it:
+                keeper.ask_to_stop()
+            await _ended(of_it, min(_TURN_SECONDS, limit - asyncio.get_running_loop().time()))
         await self._end(self._roles, limit - asyncio.get_running_loop().time())
         for keeper in self._servers:
             keeper.ask_to_stop()
@@ -224,9 +228,9 @@ def _part(keeper: Keeper) -> state.Part:
     return state.Part(program.name, program.role, keeper.pid, program.url, program.probe, keeper.restarts)
 
 
-def _place(part: state.Part) -> int:
+def _place(part: state.Part) -> tuple[int, int, str]:
     order = ("aws", "postgres", "redis", "rabbitmq", *ROLES)
-    return order.index(part.role) if part.role in order else len(order)
+    return order.index(part.role) if part.role in order else len(order), len(part.name), part.name
 
 
 async def _ended(keepers: Sequence[Keeper], seconds: float) -> list[Keeper]:

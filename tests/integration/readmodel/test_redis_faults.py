@@ -14,8 +14,9 @@ from readmodel.cache import PATIENT_SECONDS, QUICK_SECONDS, REST_SECONDS, Cache
 from readmodel.comments.cached import comment_key
 from readmodel.database import Database
 from readmodel.heads import Heads
+from readmodel.opening import open_reads
 from readmodel.pages import Page
-from readmodel.reads import Reads, open_reads
+from readmodel.reads import Reads
 from readmodel.refreshing import Refresher
 from runtime.redis_client import open_redis
 from tests.integration.readmodel.conftest import House, held, write

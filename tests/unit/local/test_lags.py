@@ -1,6 +1,6 @@
 import pytest
 
-from headrace.observe import cache_hits, depth, lags
+from headrace.observe import cache_hits, depth, lags, together
 
 WORKER = {"appended_at": 1000.0, "burst_at": 990.0, "before_burst_at": 500.0}
 
@@ -34,3 +34,9 @@ def test_a_depth_is_in_commands_by_what_the_reader_found_in_a_message_so_far() -
 def test_the_share_of_cache_hits_is_unknown_before_the_first_look_up() -> None:
     assert cache_hits({}) is None
     assert cache_hits({'state_cache{result="hit"}': 7.0, 'state_cache{result="miss"}': 1.0}) == 0.875
+
+
+def test_processes_of_one_role_tell_as_one() -> None:
+    idle, busy = {"passed_at": 0.0, 'messages{queue="rds"}': 2.0}, {"passed_at": 1000.0, 'messages{queue="rds"}': 3.0}
+    assert together(idle, busy) == together(busy, idle) == {"passed_at": 1000.0, 'messages{queue="rds"}': 5.0}
+    assert together({}, busy) == busy

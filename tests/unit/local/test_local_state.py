@@ -8,7 +8,7 @@ from headrace.errors import WrongUse
 from headrace.local import state
 from headrace.local.clean import clean
 from headrace.local.environment import addresses, credentials, merged, of_process
-from headrace.local.roles import ROLES, own_roles
+from headrace.local.roles import ROLES, own_roles, scale_of
 from headrace.local.stack import amqp_probe, redacted
 from headrace.local.state import Part, Stack
 
@@ -130,3 +130,24 @@ def test_there_is_a_projector_for_rabbitmq_only_where_there_is_one() -> None:
     assert [spec.name for spec in own_roles({})] == list(ROLES[:-1])
     assert [spec.name for spec in own_roles({"HEADRACE_AMQP_URL": ""})] == list(ROLES[:-1])
     assert [spec.name for spec in own_roles({"HEADRACE_AMQP_URL": "amqp://127.0.0.1/"})] == list(ROLES)
+
+
+def test_a_role_may_have_several_processes() -> None:
+    specs = own_roles({}, scale_of("relay=2,projector-rds=3"))
+    assert [(spec.name, spec.role) for spec in specs] == [
+        ("gateway", "gateway"),
+        ("commands", "commands"),
+        ("relay-1", "relay"),
+        ("relay-2", "relay"),
+        ("projector-rds-1", "projector-rds"),
+        ("projector-rds-2", "projector-rds"),
+        ("projector-rds-3", "projector-rds"),
+        ("projector-cache", "projector-cache"),
+    ]
+    assert {spec.argv[-2:] for spec in specs if spec.role == "relay"} == {("run", "relay")}
+
+
+@pytest.mark.parametrize("text", ["relay", "relay=0", "relay=33", "relay=two", "relay=-1", "aws=2", "projector-amqp=2"])
+def test_a_scale_that_is_none_is_wrong_use(text: str) -> None:
+    with pytest.raises(WrongUse, match="--scale"):
+        own_roles({}, scale_of(text))
