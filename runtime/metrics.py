@@ -68,6 +68,7 @@ APPENDED_AT: Final = Gauge("headrace_appended_at_seconds", "Time of the newest c
 BURST_AT: Final = Gauge("headrace_burst_at_seconds", "Time of the first commit after the last pause of a second", registry=REGISTRY)
 BEFORE_BURST_AT: Final = Gauge("headrace_before_burst_at_seconds", "Time of the last commit before that pause", registry=REGISTRY)
 MESSAGES: Final = Counter("headrace_messages", "Messages taken from a queue", ["queue"], registry=REGISTRY)
+IN_HAND: Final = Gauge("headrace_in_hand_messages", "Messages of its queue that this process holds and has not settled", registry=REGISTRY)
 ENVELOPES: Final = Counter("headrace_envelopes", "Commands or commits that were in them", ["queue"], registry=REGISTRY)
 PARTITIONS_OTHER: Final = Counter(
     "headrace_other_partitions", "Batches with parcels packed under another number of partitions than the stack's", registry=REGISTRY

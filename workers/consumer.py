@@ -19,7 +19,7 @@ from typing import Final
 from runtime import logs
 from runtime.errors import HeadraceError, Retryable
 from runtime.lifecycle import DRAIN_SECONDS, backoff, pause
-from runtime.metrics import DISCARDS
+from runtime.metrics import DISCARDS, IN_HAND
 from workers.polling import Polling
 from workers.queue import Delivery, Queue, open_queue
 from workers.settling import Handled, Settlement, settlement
@@ -97,10 +97,13 @@ async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore)
 
 
 async def _lane(queue: Queue, handle: Handler, held: _Held, free: asyncio.Semaphore, stop: asyncio.Event) -> None:
+    taken = len(held.deliveries)
+    IN_HAND.inc(taken)
     try:
         async with _kept_in_hand(queue, held):
             await _settle(queue, held, await _handled(queue, handle, held, stop))
     finally:
+        IN_HAND.dec(taken)
         free.release()
 
 

@@ -1,6 +1,6 @@
 """`headrace up` with roles that do nothing, for what is about processes only.
 
-python -m tests.support.fake_stack STATE PORT AWS [ROLE=MOOD ...]
+python -m tests.support.fake_stack STATE PORT AWS [ROLE=MOOD ...] [scale:ROLE=N ...]
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from pathlib import Path
 from headrace.announcer import Announcer
 from headrace.errors import StackFailed
 from headrace.local import backends, state
-from headrace.local.roles import RoleSpec
+from headrace.local.roles import RoleSpec, own_roles
 from headrace.local.stack import Plan
 from headrace.up import supervise
 from runtime.lifecycle import stop_on_signals
@@ -21,7 +21,9 @@ FAKE = str(Path(__file__).with_name("fake_role.py"))
 
 async def main(folder: Path, port: int, aws: str, moods: dict[str, str]) -> int:
     """Run the stack until told to end; its exit code."""
-    roles = [RoleSpec(name, (sys.executable, FAKE, moods.get(name, ""))) for name in ("gateway", "commands", "relay")]
+    scale = {name.removeprefix("scale:"): int(count) for name, count in moods.items() if name.startswith("scale:")}
+    named = [spec for spec in own_roles({}, scale) if not spec.role.startswith("projector-")]
+    roles = [RoleSpec(spec.name, (sys.executable, FAKE, moods.get(spec.role, "")), spec.role) for spec in named]
     plan = Plan(folder, backends.choose(aws, None, ()), port, roles=roles, provision=PROVISION)
     say = Announcer(sys.stdout, None)
     with state.owned(folder):

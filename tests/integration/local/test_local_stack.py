@@ -65,6 +65,26 @@ async def test_a_role_that_dies_comes_back_on_its_port_and_is_counted(folder: Pa
         assert await http_status(after.probe) == 200
 
 
+async def test_processes_of_one_role_are_parts_of_their_own_and_end_together(folder: Path) -> None:
+    async with fake_stack(folder, "scale:relay=2", "scale:gateway=2") as stack:
+        await stack.until_said("headrace: ready")
+        both = [part for part in stack.parts() if part.role == "relay"]
+        assert [part.name for part in both] == ["relay-1", "relay-2"]
+        assert len({part.url for part in both}) == 2
+        found = state.read(folder)
+        assert found is not None
+        assert stack.part("gateway-1").url == found.gateway != stack.part("gateway-2").url
+        pid = stack.part("relay-2").pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await stack.until_said("relay-2 is back")
+        assert [part.restarts for part in stack.parts() if part.role == "relay"] == [0, 1]
+        assert await asyncio.to_thread((folder / "logs" / "relay-2.log").exists)
+        async with all_end(stack.pids()):
+            stack.process.send_signal(signal.SIGINT)
+            assert await stack.exit_code() == 0
+
+
 async def test_a_role_that_dies_five_times_before_it_is_ready_ends_the_stack(folder: Path) -> None:
     async with fake_stack(folder, "relay=die") as stack:
         assert await stack.exit_code() == 1

@@ -7,6 +7,7 @@ from time import monotonic
 import pytest
 
 from runtime.errors import Fatal, Retryable
+from runtime.metrics import REGISTRY
 from tests.support.scripted_queue import ScriptedQueue, delivery
 from workers import consumer, polling
 from workers.consumer import Handled, consume
@@ -269,6 +270,17 @@ async def test_a_handler_that_held_the_process_past_the_visibility_deletes_nothi
 
     await run(queue, handle)
     assert queue.deleted == []
+
+
+async def test_what_is_in_hand_is_told_until_it_is_settled() -> None:
+    told = []
+
+    async def handle(deliveries: Sequence[Delivery]) -> Handled:
+        told.append(REGISTRY.get_sample_value("headrace_in_hand_messages"))
+        return Handled(done=[deliveries[0]])
+
+    await run(ScriptedQueue([M1, M2]), handle)
+    assert (told, REGISTRY.get_sample_value("headrace_in_hand_messages")) == ([2.0], 0.0)
 
 
 async def test_only_confirmed_deletions_are_reported() -> None:
