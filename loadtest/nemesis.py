@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 
 SIGNALS: Final = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
 RELAY: Final = "relay"
-OWN_ROLE, ANYBODY, LAST = 0.4, 0.7, 0.9
-"""Shares of the time between two strikes, in which one with work in hand is looked for in one role; then in all; then anybody will do."""
+DRAWN, ANYBODY, LAST = 0.35, 0.7, 0.9
+"""Shares of the time between two strikes: until then the one that was drawn is waited for, any projector is, anybody will do.
+
+A relay that holds the lease nearly always has work: were it struck whenever others have none, none would ever get on with it.
+"""
 BLIND: Final = 0.15
 """Share of the strikes that look for nothing: they meet whoever stands by, or is just starting."""
 MOST_EARLY: Final = 2
@@ -85,7 +88,7 @@ class Nemesis:
                 how = self._chance.choice(self._plan.signals)
                 if how == "stop" and set(self._plan.roles) <= {*self._standing.values()}:
                     how = "kill"
-                struck = await self._strike(http, self._chance.choice(self._plan.roles), how)
+                struck = await self._strike(http, how)
                 if struck is None:
                     continue
                 victim, in_hand = struck
@@ -95,25 +98,27 @@ class Nemesis:
                     self._standing[victim.pid] = victim.role
                     standing.create_task(self._goes_on(victim.pid))
 
-    async def _strike(self, http: aiohttp.ClientSession, role: str, how: str) -> tuple[Part, int | None] | None:
-        """Who was struck, and what it had in hand (None: it was starting): one of that role that had something; when there is none in
-        time, one of any role; and then anybody who serves. None: nobody does."""
-        blind, began = self._chance.random() < BLIND, monotonic()
-        while True:
-            gone = (monotonic() - began) / self._plan.every
-            if gone > LAST:
-                return None
-            for victim in self._victims((role,) if gone < OWN_ROLE else self._plan.roles, how):
+    async def _strike(self, http: aiohttp.ClientSession, how: str) -> tuple[Part, int | None] | None:
+        """Who was struck, and what it had in hand (None: it was starting). One is drawn, and waited for until it has something; then
+        any projector that has; then one that is drawn again, whatever it has. None: nobody serves."""
+        blind, began, drawn = self._chance.random() < BLIND, monotonic(), self._victims(how)[:1]
+        while (gone := (monotonic() - began) / self._plan.every) < LAST:
+            for victim in drawn:
                 in_hand = await self._look(http, victim)
                 if (in_hand or blind or (gone > ANYBODY and in_hand is not None)) and _struck(victim, SIGNALS[how]):
                     return victim, in_hand
                 _told(victim, signal.SIGCONT)
+            if gone > DRAWN:
+                drawn = self._victims(how)
+                drawn = drawn[:1] if gone > ANYBODY else [each for each in drawn if each.role != RELAY]
             await asyncio.sleep(self._chance.uniform(0.0, 0.05))
+        return None
 
-    def _victims(self, roles: Sequence[str], how: str) -> list[Part]:
-        """Processes of these roles that may be struck so now, in any order."""
+    def _victims(self, how: str) -> list[Part]:
+        """Processes that may be struck so now, in any order."""
         stack = state.live(self._on.folder)
-        parts = [part for part in (stack.parts if stack else ()) if part.role in roles and part.pid not in {None, *self._standing}]
+        parts = [part for part in (stack.parts if stack else ()) if part.role in self._plan.roles]
+        parts = [part for part in parts if part.pid not in {None, *self._standing}]
         found = [part for part in parts if self._early[part.name] < MOST_EARLY]
         if how == "stop":
             found = [part for part in found if part.role not in self._standing.values()]

@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,12 @@ class Live:
         assert stack is not None
         return next((part.pid for part in stack.parts if part.role == role), None)
 
+    def parts(self, *roles: str) -> list[state.Part]:
+        """Their processes, as written down now."""
+        stack = state.live(self.folder)
+        assert stack is not None
+        return [part for part in stack.parts if part.role in roles]
+
     def client(self) -> httpx.AsyncClient:
         """Talks to the gateway; many requests may be under way."""
         limits = httpx.Limits(max_connections=128)
@@ -61,10 +67,10 @@ async def headrace(*words: str, seconds: float = UP_SECONDS, more: Mapping[str, 
 
 
 @asynccontextmanager
-async def stack_up(folder: Path, more: Mapping[str, str] | None = None, aws: str = AWS) -> AsyncIterator[Live]:
-    """Up on a free port, down afterwards, nothing left."""
+async def stack_up(folder: Path, more: Mapping[str, str] | None = None, aws: str = AWS, words: Sequence[str] = ()) -> AsyncIterator[Live]:
+    """Up on a free port, down afterwards, nothing left. `words`: more for `headrace up`."""
     where = ("--state", str(folder))
-    code, out, err = await headrace("up", "--detach", "--json", "--port", "0", "--aws", aws, *where, more=more)
+    code, out, err = await headrace("up", "--detach", "--json", "--port", "0", "--aws", aws, *words, *where, more=more)
     assert code == 0, err
     shown: dict[str, Any] = json.loads(out)
     try:
