@@ -7,12 +7,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from runtime.aws import AwsUnavailable, aws_errors
-from workers.lease import FREE
 
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 LOOK_SECONDS: Final = 0.1
+FREE: Final = "-"
+"""The owner of a lease that was handed back."""
 BLIND_SECONDS: Final = 1.0
 """Between two looks further apart a lease may have changed hands more than once."""
 
