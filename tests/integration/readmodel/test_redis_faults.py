@@ -13,10 +13,10 @@ from events.comments.events import CommentUpdated
 from readmodel.cache import PATIENT_SECONDS, QUICK_SECONDS, REST_SECONDS, Cache
 from readmodel.comments.cached import comment_key
 from readmodel.database import Database
+from readmodel.following import FollowingReads
 from readmodel.heads import Heads
 from readmodel.opening import open_reads
 from readmodel.pages import Page
-from readmodel.reads import Reads
 from readmodel.refreshing import Refresher
 from runtime.redis_client import open_redis
 from tests.integration.readmodel.conftest import House, held, write
@@ -76,14 +76,14 @@ async def test_a_lease_that_was_out_when_redis_became_full_fills_nothing(house: 
 
 
 @asynccontextmanager
-async def gateway(house: House, redis_url: str) -> AsyncIterator[Reads]:
+async def gateway(house: House, redis_url: str) -> AsyncIterator[FollowingReads]:
     """One gateway's reads."""
     async with open_reads(replace(house.settings, redis_url=redis_url), house.store, Heads()) as reads:
         yield reads
 
 
 @asynccontextmanager
-async def piped(house: House) -> AsyncIterator[tuple[Reads, SlowPipe]]:
+async def piped(house: House) -> AsyncIterator[tuple[FollowingReads, SlowPipe]]:
     """A gateway whose Redis is behind a pipe."""
     async with slow_pipe(house.settings.redis_url) as pipe, gateway(house, pipe.url) as reads:
         await reads.comment("1")
