@@ -42,6 +42,7 @@ COMMANDS: Final = {
     "history": Command("headrace.history", "a stream's events"),
     "dlq": Command("headrace.dead.command", "what could not be handled: list it, or send it where it belongs"),
     "parked": Command("headrace.parked.command", "streams that a projection cannot go on with: list, redrive, discard"),
+    "reconcile": Command("headrace.reconcile", "the full walk: what a projector never got is published again"),
     "audit": Command("headrace.audit.command", "compare what is stored with what must hold"),
 }
 

@@ -56,6 +56,13 @@ STATE_CACHE: Final = Counter("headrace_state_cache", "Look-ups of a stream's sta
 STATE_CACHE_BYTES: Final = Gauge("headrace_state_cache_bytes", "Bytes that the cached states hold, about", registry=REGISTRY)
 STATE_CACHE_STREAMS: Final = Gauge("headrace_state_cache_streams", "Streams whose state is cached", registry=REGISTRY)
 SNAPSHOTS: Final = Counter("headrace_snapshots", "Snapshots of streams by what was done with them", ["verdict"], registry=REGISTRY)
+REPUBLISHED: Final = Counter(
+    "headrace_republished_commits",
+    "Commits published again since a projector was past them and had not passed them",
+    ["projector"],
+    registry=REGISTRY,
+)
+TRAIL_PENDING: Final = Gauge("headrace_trail_pending", "Commits on the stream that some projector has not passed", registry=REGISTRY)
 READS: Final = Counter("headrace_reads", "Queries by the tier that answered", ["source"], registry=REGISTRY)
 PARKED: Final = Gauge(
     "headrace_parked_streams",

@@ -68,7 +68,7 @@ def read_page(records: Iterable[Mapping[str, Any]]) -> Page:
             commit.recorded()  # copied into the parcel as they are: no JSON in there would spoil its neighbours
             page.commits.append(commit)
         except (UnreadableItem, msgspec.DecodeError, RecursionError):
-            stub = _stub(image)
+            stub = stub_of(image)
             if stub is None:
                 foreign += 1
             else:
@@ -76,7 +76,8 @@ def read_page(records: Iterable[Mapping[str, Any]]) -> Page:
     return Page(page.commits, page.stubs, foreign)
 
 
-def _stub(image: Mapping[str, Any]) -> Stub | None:
+def stub_of(image: Mapping[str, Any]) -> Stub | None:
+    """Which commit an item is, its events left alone; None when it is none."""
     try:
         stream, first = image["stream_id"]["S"], int(image["first_version"]["N"])
         last = int(image.get("last_version", image["first_version"])["N"])

@@ -15,6 +15,7 @@ from workers.lease import Leases
 from workers.pacing import Pace
 from workers.process import Ready, run_role
 from workers.publishing import Publisher, Topic
+from workers.reconciler import open_reconciler
 from workers.relay_fleet import Fleet
 from workers.stream import EventStream
 from workers.waking import Waker
@@ -27,7 +28,7 @@ def main(settings: Settings) -> int:
 
 
 async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
-    require(settings, "redis_url")
+    require(settings, "redis_url", "database_url")
     async with AsyncExitStack() as stack:
         aws = await stack.enter_async_context(open_aws(settings))
         dynamodb = await aws.dynamodb()
@@ -39,11 +40,13 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         waker = Waker(await stack.enter_async_context(open_redis(settings)), appended_channel(settings.stack))
         publisher = Publisher(Topic(await aws.sns(), facts.topic_arn))
         relay = Fleet(stream, leases, publisher, lambda: Pace(waker), Walks(dynamodb, control))
+        reconciler = await stack.enter_async_context(open_reconciler(settings, aws, facts, stream, leases))
         await stack.enter_async_context(ready.listening({"dynamodbstreams": stream.answers}))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(waker.listen(stop))
             if settings.relay == "fleet":
                 tasks.create_task(relay.run(stop))
+            tasks.create_task(reconciler.run(stop))
 
 
 def owner_name() -> str:

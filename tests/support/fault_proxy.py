@@ -1,4 +1,4 @@
-"""A proxy before an AWS backend with faults on request: appends that are throttled, and a call that never arrives."""
+"""A proxy before an AWS backend with faults on request: appends that are throttled, a call that never arrives, publishes that are lost."""
 
 import asyncio
 import json
@@ -7,12 +7,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import parse_qsl
 
 from tests.support.counting_proxy import CountingProxy, listening
 
 TRANSACT: Final = "dynamodb.TransactWriteItems"
 APPENDS: Final = (TRANSACT, "dynamodb.BatchExecuteStatement")
 """The calls that carry commits, on every backend whose stack does not fall back to single puts."""
+PUBLISH: Final = "sns.PublishBatch"
 CANCELED: Final = "TransactionCanceledException"
 THROTTLES: Final = ("ThrottlingException", "ProvisionedThroughputExceededException", CANCELED)
 
@@ -25,6 +27,9 @@ class FaultProxy(CountingProxy):
         self._chance = random.Random(seed)
         self._share = 0.0
         self._held = ""
+        self._lost = 0
+        self.swallowed: list[str] = []
+        """Bodies of the messages that were."""
         self.throttled: Counter[str] = Counter()
         """Appends that were refused, by what they were told."""
         self.arrived = asyncio.Event()
@@ -39,6 +44,10 @@ class FaultProxy(CountingProxy):
         self._held = call
         self.arrived.clear()
 
+    def swallow(self, calls: int) -> None:
+        """So many publishes from now on are told that all is well, and go nowhere."""
+        self._lost = calls
+
     @property
     def appends(self) -> int:
         """Calls so far, refused ones too."""
@@ -48,6 +57,9 @@ class FaultProxy(CountingProxy):
         if call == self._held:
             self.arrived.set()
             await asyncio.Event().wait()
+        if call == PUBLISH and self._lost:
+            self._lost -= 1
+            return self._swallow(body)
         if call in APPENDS and self._chance.random() < self._share:
             return self._throttle(call, body)
         return await super().instead(call, body)
@@ -60,14 +72,22 @@ class FaultProxy(CountingProxy):
             said["CancellationReasons"] = self._reasons(len(json.loads(body)["TransactItems"]))
         return _answer(json.dumps(said).encode())
 
+    def _swallow(self, body: bytes) -> bytes:
+        said = parse_qsl(body.decode())
+        self.swallowed += [value for name, value in said if name.endswith(".Message")]
+        ids = [value for name, value in said if name.endswith(".Id")]
+        taken = "".join(f"<member><Id>{each}</Id><MessageId>lost</MessageId></member>" for each in ids)
+        result = f"<PublishBatchResult><Successful>{taken}</Successful><Failed/></PublishBatchResult>"
+        return _answer(f"<PublishBatchResponse>{result}</PublishBatchResponse>".encode(), "200 OK", "text/xml")
+
     def _reasons(self, count: int) -> list[dict[str, str]]:
         """At least one item stood in the way of the others."""
         hot = {self._chance.randrange(count), *(place for place in range(count) if self._chance.random() < 0.3)}
         return [{"Code": "ThrottlingError", "Message": "hot"} if place in hot else {"Code": "None"} for place in range(count)]
 
 
-def _answer(body: bytes) -> bytes:
-    head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {len(body)}\r\n\r\n"
+def _answer(body: bytes, status: str = "400 Bad Request", kind: str = "application/x-amz-json-1.0") -> bytes:
+    head = f"HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 

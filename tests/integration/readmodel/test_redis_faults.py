@@ -90,7 +90,7 @@ async def piped(house: House) -> AsyncIterator[tuple[FollowingReads, SlowPipe]]:
         yield reads, pipe
 
 
-async def timed(reads: Reads, count: int) -> list[float]:
+async def timed(reads: FollowingReads, count: int) -> list[float]:
     """Seconds of each of so many reads, one after the other; they must be answered."""
     took = []
     for _ in range(count):
