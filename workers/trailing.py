@@ -5,7 +5,7 @@ checkpoint stays before the oldest commit that some projector has not passed: wh
 """
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -67,8 +67,8 @@ class Sight:
 class Trailing:
     """The trail's sink for all shards of this process, and the loop that looks after what it was given."""
 
-    def __init__(self, sight: Sight, republisher: Republisher, trail: Trail | None = None) -> None:
-        self._sight, self._republisher = sight, republisher
+    def __init__(self, sight: Sight, republisher: Republisher, trail: Trail | None = None, clock: Callable[[], float] = monotonic) -> None:
+        self._sight, self._republisher, self._clock = sight, republisher, clock
         self._trail = Trail() if trail is None else trail
         self._leases: dict[str, Held] = {}
         self._last: dict[str, int] = {}
@@ -89,7 +89,7 @@ class Trailing:
 
     def _see(self, new: Sequence[Mapping[str, Any]], shard: str) -> float:
         """In how many seconds the newest is old enough to read on, by the clocks of both sides, but not later than it would be by ours."""
-        received, now = monotonic(), time()
+        received, now = self._clock(), time()
         commits = [_commit(each, received, now, self._sight.publishing_since) for each in new]
         self._trail.see(shard, [each for each in commits if each is not None], sequence(new[-1]))
         self._last[shard] = int(sequence(new[-1]))
@@ -101,24 +101,25 @@ class Trailing:
         failures = 0
         while not await pause(stop, LOOK_SECONDS if not failures else max(LOOK_SECONDS, backoff(failures, 0.5, most=MOST_REST))):
             try:
-                await self._look()
+                await self.look()
                 failures = 0
             except HeadraceError as wrong:  # whatever it is, it must not end the relay beside it
                 failures += 1
                 _LOG.warning("not reconciled now", action="look", error=str(wrong), failures=failures, pending=len(self._trail))
 
-    async def _look(self) -> None:
+    async def look(self) -> None:
+        """Ask about what is old enough, and publish again what is missing. Raises Retryable, or what AWS refuses."""
         for shard in [key for key, lease in self._leases.items() if not lease.held()]:
             del self._leases[shard]
             self._trail.drop(shard)
-        asked = self._trail.due(monotonic())
+        asked = self._trail.due(self._clock())
         if not asked:
             return
         left = self._trail.weigh(asked, await self._sight.standings.of(streams_of(asked)))
         COMMITS.labels("reconciler", "passed").inc(len(asked) - len(left))
         TRAIL_PENDING.set(len(self._trail))
         if left:
-            found = self._trail.judge(monotonic(), left, await self._evidence(left))
+            found = self._trail.judge(self._clock(), left, await self._evidence(left))
             self._give_up([each for each in found if each.hopeless])
             await self._publish([each for each in found if not each.hopeless][:MOST_A_LOOK])
 
@@ -134,7 +135,7 @@ class Trailing:
             if lease is None:
                 continue
             await self._republisher.publish(_newest(these), lease.held)
-            self._trail.published(monotonic(), these)
+            self._trail.published(self._clock(), these)
             for name in (name for each in these for name in each.projectors):
                 REPUBLISHED.labels(name).inc()
             few = [f"{each.pending.stub.stream}@{each.pending.stub.last}" for each in these[:3]]
