@@ -67,6 +67,8 @@ class Missing(NamedTuple):
 
     pending: Pending
     projectors: tuple[str, ...]
+    overtaken: bool
+    """By a later one of its message group; else the queue was empty."""
 
     @property
     def hopeless(self) -> bool:
@@ -186,27 +188,28 @@ class Trail:
                 elif now - each.suspected.setdefault(name, now) >= CONFIRM_SECONDS and now >= each.rests_until:
                     projectors.append(name)
             if projectors:
-                found.append(Missing(each, tuple(projectors)))
+                found.append(Missing(each, tuple(projectors), any(self._overtaken(each, name) for name in projectors)))
         return found
 
     def published(self, now: float, missing: Iterable[Missing]) -> None:
         """They were sent again: they rest."""
-        for each, _ in missing:
+        for each, *_ in missing:
             each.times += 1
             each.rests_until = now + REST_SECONDS * 2 ** (each.times - 1)
             each.suspected.clear()
 
     def give_up(self, missing: Iterable[Missing]) -> None:
         """Nobody asks about them any more."""
-        for each, _ in missing:
+        for each, *_ in missing:
             self._settle(each)
 
     def _past(self, each: Pending, projector: str, evidence: Evidence) -> bool:
         if LEANS_ON.get(projector) in each.lacking:
             return False
-        if self._reached.get(each.line, _NOTHING).get(projector, 0) > each.place:
-            return True
-        return projector in evidence.empty and _relayed(each.page, evidence.relayed)
+        return self._overtaken(each, projector) or (projector in evidence.empty and _relayed(each.page, evidence.relayed))
+
+    def _overtaken(self, each: Pending, projector: str) -> bool:
+        return self._reached.get(each.line, _NOTHING).get(projector, 0) > each.place
 
     def _settle(self, each: Pending) -> None:
         if not each.settled:

@@ -139,12 +139,13 @@ class Trailing:
             for name in (name for each in these for name in each.projectors):
                 REPUBLISHED.labels(name).inc()
             few = [f"{each.pending.stub.stream}@{each.pending.stub.last}" for each in these[:3]]
-            _LOG.warning("published again", action="republish", lease=shard, commits=len(these), such_as=few)
+            overtaken = sum(each.overtaken for each in these)
+            _LOG.warning("published again", action="republish", lease=shard, commits=len(these), overtaken=overtaken, such_as=few)
 
     def _give_up(self, missing: Sequence[Missing]) -> None:
         """The store has them, and the audit will name them."""
         self._trail.give_up(missing)
-        for pending, projectors in missing:
+        for pending, projectors, _ in missing:
             DISCARDS.labels("reconciler", "unhealed").inc()
             place = f"{pending.stub.stream}@{pending.stub.last}"
             _LOG.error("published again and again in vain", action="give_up", commit=place, projectors=projectors, times=pending.times)
@@ -153,7 +154,7 @@ class Trailing:
 def _newest(missing: Iterable[Missing]) -> list[Stub]:
     """One a stream: what lies before it a projector fills in from the store."""
     found: dict[StreamId, Stub] = {}
-    for each, _ in missing:
+    for each, *_ in missing:
         if each.stub.stream not in found or found[each.stub.stream].last < each.stub.last:
             found[each.stub.stream] = each.stub
     return list(found.values())

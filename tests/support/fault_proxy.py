@@ -28,8 +28,8 @@ class FaultProxy(CountingProxy):
         self._share = 0.0
         self._held = ""
         self._lost = 0
-        self.swallowed: list[str] = []
-        """Bodies of the messages that were."""
+        self.swallowed: list[list[str]] = []
+        """Bodies of the messages of each such call."""
         self.throttled: Counter[str] = Counter()
         """Appends that were refused, by what they were told."""
         self.arrived = asyncio.Event()
@@ -74,7 +74,7 @@ class FaultProxy(CountingProxy):
 
     def _swallow(self, body: bytes) -> bytes:
         said = parse_qsl(body.decode())
-        self.swallowed += [value for name, value in said if name.endswith(".Message")]
+        self.swallowed.append([value for name, value in said if name.endswith(".Message")])
         ids = [value for name, value in said if name.endswith(".Id")]
         taken = "".join(f"<member><Id>{each}</Id><MessageId>lost</MessageId></member>" for each in ids)
         result = f"<PublishBatchResult><Successful>{taken}</Successful><Failed/></PublishBatchResult>"

@@ -88,7 +88,7 @@ class World:
 
     def publish(self, found: list[Missing]) -> None:
         self.trail.published(self.now, found)
-        for each, _ in found:
+        for each, *_ in found:
             self.sent_again.setdefault(each.stub, []).append(self.now)
             for name in PROJECTORS:
                 self.queue(name, each.stub).append(each.stub)
