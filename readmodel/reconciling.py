@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from events.domain import Registry
 from events.ids import MAX_VERSION, StreamId
 from readmodel.control import AMQP, BESIDE, CACHE, CONTROL_SCHEMA, PARKED, PUBLISHED, READ_MODEL, schema_of
-from readmodel.database import Limits, current_generation, database_errors, open_engine
+from readmodel.database import Limits, database_errors, open_engine
+from readmodel.feeding import read_fed
 from readmodel.progress import Progress, Reached
 from readmodel.verdicts import START
 from readmodel.writing import any_stream
@@ -36,7 +37,7 @@ class Standings:
         found: dict[StreamId, Standing] = {}
         if not streams:
             return found
-        generation = await current_generation(self._engine)
+        generation = (await read_fed(self._engine)).current
         if self._progress is None or self._progress[0] != generation:
             self._progress = (generation, Progress(self._registry, generation))
         with database_errors():
