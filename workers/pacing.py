@@ -9,10 +9,10 @@ from runtime.lifecycle import pause
 from workers.waking import Waker
 
 SHORT_SECONDS: Final = 0.05
-LONG_SECONDS: Final = 0.2
+LONG_SECONDS: Final = 0.15
 MANY: Final = 50
 """From one read to the next while commits come: what gathers meanwhile travels together. Short after a few commits, long after MANY:
-then a commit waits a tenth of a second on average, and a page, which costs six calls in all, carries that many more."""
+then a commit waits 75 ms on average, and a page, which costs six calls in all, carries that many more."""
 IDLE_SECONDS: Final = 2.0
 ALONE_SECONDS: Final = 1.0
 """The same while nobody can call: Redis is away, or there is no waker."""
