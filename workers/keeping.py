@@ -51,7 +51,9 @@ class Held:
             attempt = 0
             while not await self._renewed():
                 attempt += 1
-                await pause(self._ending, backoff(attempt, random.random(), most=self._leases.seconds / 10))  # noqa: S311 - jitter
+                spread = random.random()  # noqa: S311 - jitter
+                if await pause(self._ending, backoff(attempt, spread, most=self._leases.seconds / 10)):
+                    return
                 if not self.held():
                     raise LeaseLost(f"{self.key} could not be renewed")
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
 
 MOST_KEYS: Final = 100  # of one BatchGetItem
+CALL_SECONDS: Final = 3.0
+"""At most, of one call: what came of it is then found out by reading."""
 REFUSED: Final = "ConditionalCheckFailedException"
 
 
@@ -29,10 +31,7 @@ class LeaseLost(Retryable):
 
 
 class Leases:
-    """Reads and conditionally writes lease rows. `owner` is this process, unique for its life; `prefix` begins every row's id.
-
-    Every call is given up after a third of a lease: what came of it is then found out by reading.
-    """
+    """Reads and conditionally writes lease rows. `owner` is this process, unique for its life; `prefix` begins every row's id."""
 
     clock: Callable[[], float] = staticmethod(monotonic)
     """Tests have one of their own."""
@@ -40,6 +39,7 @@ class Leases:
     def __init__(self, dynamodb: "DynamoDBClient", table: str, owner: str, seconds: float, prefix: str = "lease#") -> None:
         self._dynamodb, self._table = dynamodb, table
         self.owner, self.seconds, self.prefix = owner, seconds, prefix
+        self._patience = min(CALL_SECONDS, seconds / 3)
 
     def key(self, arn: str, shard: str) -> str:
         """A stream that was switched off and on again has a new ARN, and so new leases."""
@@ -59,7 +59,7 @@ class Leases:
         found: list[dict[str, Any]] = []
         asked: Any = {self._table: {"Keys": [{"id": {"S": key}} for key in keys], "ConsistentRead": True}}
         with aws_errors():
-            async with asyncio.timeout(self.seconds):
+            async with asyncio.timeout(CALL_SECONDS):
                 while asked:
                     answer = await self._dynamodb.batch_get_item(RequestItems=asked)
                     found += answer.get("Responses", {}).get(self._table, [])
@@ -115,7 +115,7 @@ class Leases:
         """Tell its owner, who learns of it at the next renewal. Nothing happens when the lease changed hands, or somebody asked before."""
         with aws_errors():
             try:
-                async with asyncio.timeout(self.seconds / 3):
+                async with asyncio.timeout(self._patience):
                     await self._dynamodb.update_item(
                         TableName=self._table,
                         Key={"id": {"S": row.key}},
@@ -142,7 +142,7 @@ class Leases:
         sent = self.clock()
         with aws_errors():
             try:
-                async with asyncio.timeout(self.seconds / 3):
+                async with asyncio.timeout(self._patience):
                     answer = await self._dynamodb.put_item(
                         TableName=self._table,
                         Item=_item(row),

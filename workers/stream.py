@@ -1,8 +1,9 @@
 """The event store's stream: which one it is now, and what shards it has. One object for all fleets of a process."""
 
+import asyncio
 from collections.abc import Callable
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from runtime.aws import AwsRefused, aws_errors
 from runtime.errors import ConfigurationError, Retryable
@@ -11,6 +12,9 @@ from workers.shards import Shard
 if TYPE_CHECKING:
     from types_aiobotocore_dynamodb import DynamoDBClient
     from types_aiobotocore_dynamodbstreams import DynamoDBStreamsClient
+
+
+CALL_SECONDS: Final = 5.0
 
 
 class StreamGone(Retryable):
@@ -32,7 +36,8 @@ class EventStream:
         if self._arn is None or self._clock() - self._arn[0] >= age:
             asked = self._clock()
             with aws_errors():
-                table = (await self._dynamodb.describe_table(TableName=self._table))["Table"]
+                async with asyncio.timeout(CALL_SECONDS):
+                    table = (await self._dynamodb.describe_table(TableName=self._table))["Table"]
             arn = table.get("LatestStreamArn")
             if arn is None:
                 raise ConfigurationError([f"the table {self._table} has no stream"])
@@ -64,7 +69,8 @@ class EventStream:
         while True:
             try:
                 with aws_errors():
-                    answer = await self.streams.describe_stream(StreamArn=arn, **start)  # type: ignore[arg-type]
+                    async with asyncio.timeout(CALL_SECONDS):
+                        answer = await self.streams.describe_stream(StreamArn=arn, **start)  # type: ignore[arg-type]
             except AwsRefused as wrong:
                 if wrong.code != "ResourceNotFoundException":
                     raise

@@ -17,6 +17,7 @@ from events.parcel import read_commits
 from tests.support.fake_streams import refused
 from tests.support.fake_table import FakeTable
 from tests.unit.workers.test_packing import commit
+from workers.keeping import MARGIN
 from workers.lease import Leases
 from workers.pacing import Pace
 from workers.publishing import Publisher, Topic
@@ -27,6 +28,7 @@ from workers.walks import Walks
 SECONDS = 10.0
 LATENCY = 0.02
 ITERATOR_SECONDS = 900.0
+SLOW, FAILING = 0.2, 0.05  # of all publishes
 Item = dict[str, Any]
 
 
@@ -47,12 +49,16 @@ class Rules(FakeTable):
     def __init__(self) -> None:
         super().__init__()
         self.ends: Counter[str] = Counter()
+        self.writers: dict[tuple[str, int], str] = {}
         self.changes = 0
 
     def wrote(self, before: Item | None, after: Item) -> None:
         if "lease_epoch" not in after:
             return
         was = before or {"lease_epoch": {"N": "0"}, "shard_ended": {"BOOL": False}, "lease_owner": {"S": "-"}}
+        writer = (was if after["lease_epoch"] == was["lease_epoch"] else after)["lease_owner"]["S"]
+        known = self.writers.setdefault((after["id"]["S"], int(after["lease_epoch"]["N"])), writer)
+        assert known == writer, "two wrote under one epoch"
         epochs = int(after["lease_epoch"]["N"]) - int(was["lease_epoch"]["N"])
         assert epochs in (0, 1)
         assert int(after.get("checkpoint", {"S": "0"})["S"]) >= int(was.get("checkpoint", {"S": "0"})["S"]), "a checkpoint went backwards"
@@ -72,6 +78,10 @@ class World:
         self.streams: dict[str, dict[str, Slice]] = {self.arn: {}}
         self.published: defaultdict[str, list[tuple[str, str]]] = defaultdict(list)
         self.tasks: dict[str, Process] = {}
+        self.mute = asyncio.Event()
+        """SNS throttles while it is set."""
+        self.wrong: list[str] = []
+        """What was published by one who had no right to."""
         self._numbers = 100
         self.calls: Counter[str] = Counter()
 
@@ -227,15 +237,21 @@ class Process:
         return {"Records": page} | ({} if read.closed and begin + len(page) == len(read.records) else following)
 
     async def publish_batch(self, **call: Any) -> Item:
-        return cast(Item, await self._delayed("publish_batch", self._publish, call))
+        """What was sent arrives, whether its sender still waits for the answer or not."""
+        await asyncio.sleep(0)
+        await self.gate.wait()
+        return await asyncio.shield(asyncio.get_running_loop().create_task(self._publish(**call)))
 
     async def _publish(self, *, PublishBatchRequestEntries: list[Item], **_: Any) -> Item:  # noqa: N803
-        if self.world.random.random() < 0.05:
+        slow = self.world.random.random() < SLOW
+        await asyncio.sleep(self.world.random.random() * (MARGIN * SECONDS if slow else LATENCY))
+        if self.world.mute.is_set() or self.world.random.random() < FAILING:
             raise refused("Throttling")
         for entry in PublishBatchRequestEntries:
             for each in read_commits(entry["Message"]).commits:
                 shard = each.stream.split("-")[1]
                 owner = self.world.row(shard)["lease_owner"]["S"]
-                assert owner == self.name, f"{self.name} published of {shard}, which is {owner}'s"
+                if owner != self.name:
+                    self.world.wrong.append(f"{self.name} published of {shard}, which is {owner}'s")
                 self.world.published[each.stream].append((self.name, shard))
         return {}

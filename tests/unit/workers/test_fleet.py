@@ -29,7 +29,7 @@ STEPS = st.lists(
     st.builds(
         Step,
         st.floats(0, 8),
-        st.sampled_from(["append", "append", "append", "split", "roll", "start", "kill", "pause", "end", "away", "shard"]),
+        st.sampled_from(["append", "append", "append", "split", "roll", "start", "kill", "pause", "end", "away", "mute", "shard"]),
         st.integers(0, 7),
         st.integers(1, 5),
     ),
@@ -54,9 +54,10 @@ async def to_relays(world: World, step: Step, living: list[str]) -> None:
     later = asyncio.get_running_loop().call_later
     if step.what == "start" and len(living) < MOST_RELAYS:
         living.append(world.start(f"r{len(world.tasks)}").name)
-    elif step.what == "away":
-        world.table.away.set()
-        later(step.much * SECONDS / 3, world.table.away.clear)
+    elif step.what in {"away", "mute"}:
+        event = world.table.away if step.what == "away" else world.mute
+        event.set()
+        later(step.much * SECONDS / 3, event.clear)
     elif step.what in {"kill", "end", "pause"} and living:
         relay = world.tasks[living[step.which % len(living)]]
         if step.what == "pause":
@@ -81,6 +82,7 @@ async def history(steps: list[Step], seed: int) -> None:
             living.append(world.start("last").name)
         await asyncio.sleep(REST)
         assert all(not world.tasks[name].task.done() for name in living)
+        assert not world.wrong
         assert world.names() <= world.published.keys()
         closed = [each.id for each in world.slices.values() if each.closed]
         assert all(world.row(shard)["shard_ended"]["BOOL"] for shard in closed)

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from runtime.metrics import REGISTRY
 from tests.support.fake_streams import refused
 from tests.support.stream_world import SECONDS, Item, World
@@ -210,5 +212,30 @@ def test_a_table_that_is_away_stops_publishing_before_the_lease_lapses_and_it_go
         assert waiting not in world.published
         world.table.away.clear()
         assert await seen(world, waiting) < SECONDS
+
+    in_a_world(test)
+
+
+@pytest.mark.parametrize("paused", [2.0, 4.0, 5.5, 7.0, 8.5, 9.5, 11.0, 15.0, 25.0])
+def test_one_that_was_stopped_and_goes_on_publishes_nothing_that_is_anothers_by_now(paused: float) -> None:
+    """What it has in hand is held up on its way to SNS; it comes back before, while and after the other takes over."""
+
+    async def test(world: World) -> None:
+        shard, names = world.shard(), list[str]()
+        for name in ("a", "b"):
+            world.start(name)
+        await asyncio.sleep(2 * SECONDS)
+        for moment in range(6):
+            owner = world.tasks[world.row(shard.id)["lease_owner"]["S"]]
+            names += [world.append(shard) for _ in range(3)]
+            await asyncio.sleep(moment * 0.02)
+            owner.gate.clear()
+            names.append(world.append(shard))
+            await asyncio.sleep(paused)
+            owner.gate.set()
+            await asyncio.sleep(SECONDS)
+        await seen(world, *names)
+        assert not world.wrong
+        assert world.table.changes > 1 or paused < SECONDS
 
     in_a_world(test)
