@@ -210,7 +210,7 @@ class Process:
         read = self.world.streams.get(StreamArn, {}).get(ShardId)
         if read is None:
             raise refused("ResourceNotFoundException")
-        if read.parent in self.world.streams[StreamArn]:
+        if read.parent in self.world.streams[StreamArn] or self.world.row(read.parent):
             assert self.world.row(read.parent)["shard_ended"]["BOOL"], "a child was read before its parent's end"
         before = [n for n, record in enumerate(read.records) if int(record["dynamodb"]["SequenceNumber"]) <= int(SequenceNumber or 0)]
         at = before[-1] + 1 if before else 0
