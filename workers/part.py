@@ -34,6 +34,8 @@ class Part:
         self._arn, self._stream, self._leases, self._reader, self._walks = arn, stream, leases, reader, walks
         self._label = leases.prefix.rstrip("#")
         self.current = True
+        self.doubt = asyncio.Event()
+        """Set when all that the stream lists was read: a stream that is written to has an open shard."""
         self.reading: dict[str, str] = {}
         """Shards read now -> to whom their lease is being handed over, or ""."""
         self._watch = Watch(leases.seconds)
@@ -56,8 +58,10 @@ class Part:
                     done = await self._look(readers, stop)
                     seconds = self._rest(done)
                     failures = 0
-                    if not self.current and done.all_read:
+                    if done.all_read and not self.current:
                         return
+                    if done.all_read:
+                        self.doubt.set()
                 except StreamGone:
                     _LOG.warning("stream gone", action="leave_stream", stream=self._arn)
                     self._stream.forget(self._arn)

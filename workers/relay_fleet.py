@@ -58,6 +58,7 @@ class Fleet:
             if await self._walks.note_stream(arn):
                 _LOG.warning("stream seen for the first time", action="find_stream", stream=arn)
             part = self._parts[arn] = Part(arn, self._stream, self._leases, self._reader, self._walks)
+            part.doubt = self._changed
             parts.create_task(self._run(part, arn, stop))
         for each, part in self._parts.items():
             part.current = each == arn

@@ -106,8 +106,8 @@ def grants(mine: int, theirs: int) -> bool:
 def unseen(shard: Shard, view: View) -> bool:
     """Nobody ever took this shard's lease, nor read its parent, and the parent is gone: records before it may never have been read."""
     listed = {each.id for each in view.shards}
-    row, before = view.rows.get(shard.id, _NOBODYS), view.rows.get(shard.parent, _NOBODYS)
-    return row.new and before.new and bool(shard.parent) and shard.parent not in listed | view.reading
+    row, before = view.rows.get(shard.id), view.rows.get(shard.parent, _NOBODYS)
+    return row is not None and row.new and before.new and bool(shard.parent) and shard.parent not in listed | view.reading
 
 
 _NOBODYS: Final = Row("")

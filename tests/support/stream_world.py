@@ -240,7 +240,9 @@ class Process:
         """What was sent arrives, whether its sender still waits for the answer or not."""
         await asyncio.sleep(0)
         await self.gate.wait()
-        return await asyncio.shield(asyncio.get_running_loop().create_task(self._publish(**call)))
+        sent = asyncio.get_running_loop().create_task(self._publish(**call))
+        sent.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(sent)
 
     async def _publish(self, *, PublishBatchRequestEntries: list[Item], **_: Any) -> Item:  # noqa: N803
         slow = self.world.random.random() < SLOW

@@ -17,9 +17,10 @@ import pytest
 from headrace.local.ports import free_port
 from runtime.aws import open_aws
 from runtime.stack import table_name
-from tests.integration.write_side.conftest import LIMIT, WriteSide
+from tests.integration.write_side.conftest import LIMIT, Running, WriteSide
 from tests.integration.write_side.test_relay import append, arrived
 from workers.shards import FREE
+from workers.walks import Walks
 
 
 @asynccontextmanager
@@ -83,3 +84,26 @@ async def test_what_one_relay_leaves_the_other_takes_up(write_side: WriteSide, n
             assert await one.wait() == (0 if number == signal.SIGTERM else -signal.SIGKILL)
             other.terminate()
             assert await other.wait() == 0
+
+
+@pytest.mark.slow
+async def test_a_stream_that_is_switched_off_and_on_is_followed_and_a_walk_is_asked_for(write_side: WriteSide, running: Running) -> None:
+    table = table_name(write_side.settings, "events")
+    async with asyncio.timeout(2 * LIMIT), open_aws(write_side.settings) as aws, running("relay"):
+        dynamodb, messages = await aws.dynamodb(), write_side.messages("rds")
+        walks = Walks(dynamodb, table_name(write_side.settings, "control"))
+        before = await append(write_side, token_hex(8))
+        await arrived(messages, before)
+        if (walk := await walks.wanted()) is not None:
+            assert await walks.done(walk)
+        old = await append(write_side, token_hex(8))
+        await dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})
+        await append(write_side, token_hex(8))  # nobody hears of this one but by the walk
+        await dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"})
+        new = await append(write_side, token_hex(8))
+        await arrived(messages, old | new)
+        walk = await walks.wanted()
+        assert walk is not None
+        assert "first time" in walk.why
+        await walks.want("again")
+        assert not await walks.done(walk)  # asked again meanwhile: it stands
