@@ -18,7 +18,7 @@ from workers.lease import Leases
 from workers.pacing import Pace
 from workers.relay_fleet import Fleet
 from workers.republishing import Republisher
-from workers.sighting import Queues, Relayed, StoredKeys, publishing_since
+from workers.sighting import Queues, Relayed, RelayedElsewhere, StoredKeys, publishing_since
 from workers.stream import EventStream
 from workers.trailing import PROJECTORS, Trailing
 from workers.walker import Drained, Walker
@@ -57,6 +57,7 @@ async def open_reconciler(settings: Settings, aws: Aws, facts: Stack, stream: Ev
     leases = Leases(dynamodb, control, relay.owner, LONGER * relay.seconds, TRAIL)
     async with open_standings(settings, registry(settings), amqp=since is not None) as standings:
         sight = walking.Sight(StoredKeys(dynamodb, events), store, standings, queues, since)
-        trail = Trailing(trailing.Sight(standings, Relayed(relay, TRAIL), queues, since), republisher)
+        relayed = Relayed(relay, TRAIL) if settings.relay == "fleet" else RelayedElsewhere()
+        trail = Trailing(trailing.Sight(standings, relayed, queues, since), republisher)
         walker = Walker(walks, leases, lambda: Walk(sight, republisher, projectors, _PATIENCE), Drained(queues, projectors))
         yield Reconciler(Fleet(stream, leases, trail, Pace, walks), trail, walker)

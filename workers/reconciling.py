@@ -2,12 +2,13 @@
 
 A commit is missing for a projector that has not passed it though it is past it. That a projector is past a commit is known from one of
 two things, seen twice, some seconds apart: it has passed a commit that came later in the same message group of the same shard (a group is
-handled in order), or the relay had published the commit and the projector's queue was empty. A projector that lags or stands still
-gives neither, so nothing is published again on its account; its commits stay here, and when too many do, the trail reads no further.
+handled in order) and little waits in its queue, or the relay had published the commit and the queue was empty. A projector that lags
+or stands still gives neither, so nothing is published again on its account; its commits stay here, and when too many do, the trail reads
+no further.
 """
 
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -23,6 +24,8 @@ REST_SECONDS: Final = 60.0
 """After which the same commit may be published again; twice as long every further time, so that a slow projector is not flooded."""
 MOST_TIMES: Final = 5
 """After which it is given up: it heals by being published, or not at all."""
+BACKLOG: Final = 80
+"""Messages in a queue above which its projector lags, and is left to catch up: what is given back or expires may come late meanwhile."""
 MOST_PENDING: Final = 50_000
 MOST_WAITING: Final = 5_000
 """Of those asked about before, in one look."""
@@ -78,13 +81,14 @@ class Missing(NamedTuple):
 
 @dataclass(slots=True)
 class Evidence:
-    """What was seen beside positions, in this order: the relay's checkpoints, then the queues.
+    """What was seen beside positions, in this order: the relay's checkpoints, then the queues. What is not there is unknown.
 
-    `relayed`: shard -> the newest sequence number that the relay has published; None: all of it. A shard that is not there: unknown.
+    `relayed`: shard -> the newest sequence number that the relay has published; None: all of it. `depths`: projector -> messages that
+    wait for it or are in its hands.
     """
 
     relayed: Mapping[str, str | None] = field(default_factory=dict)
-    empty: Collection[str] = ()
+    depths: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -204,9 +208,10 @@ class Trail:
             self._settle(each)
 
     def _past(self, each: Pending, projector: str, evidence: Evidence) -> bool:
-        if LEANS_ON.get(projector) in each.lacking:
+        depth = evidence.depths.get(projector, BACKLOG + 1)
+        if LEANS_ON.get(projector) in each.lacking or depth > BACKLOG:
             return False
-        return self._overtaken(each, projector) or (projector in evidence.empty and _relayed(each.page, evidence.relayed))
+        return self._overtaken(each, projector) or (depth == 0 and _relayed(each.page, evidence.relayed))
 
     def _overtaken(self, each: Pending, projector: str) -> bool:
         return self._reached.get(each.line, _NOTHING).get(projector, 0) > each.place

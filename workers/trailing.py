@@ -49,9 +49,9 @@ class Relayed(Protocol):
 
 
 class Queues(Protocol):
-    """Which projectors have nothing to do."""
+    """How much the projectors have to do."""
 
-    async def empty(self, projectors: Collection[str]) -> set[str]: ...
+    async def depths(self, projectors: Collection[str]) -> Mapping[str, int]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +126,8 @@ class Trailing:
     async def _evidence(self, left: Sequence[Pending]) -> Evidence:
         """The relay first: what it had published by then is in a queue that is looked at afterwards."""
         relayed = await self._sight.relayed.of({each.page.shard for each in left})
-        empty = await self._sight.queues.empty({name for each in left for name in each.lacking})
-        return Evidence(relayed, empty)
+        depths = await self._sight.queues.depths({name for each in left for name in each.lacking})
+        return Evidence(relayed, depths)
 
     async def _publish(self, missing: Sequence[Missing]) -> None:
         for shard, some in groupby(sorted(missing, key=_shard), key=_shard):

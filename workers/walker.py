@@ -86,8 +86,8 @@ class Drained:
         """Until each of their queues was seen empty twice. Raises Retryable."""
         seen, look = dict.fromkeys(self._projectors, 0), self._look
         while seen:
-            for name in await self._queues.empty(seen):
-                seen[name] += 1
+            for name, depth in (await self._queues.depths(seen)).items():
+                seen[name] += depth == 0
             seen = {name: times for name, times in seen.items() if times < 2}
             if seen:
                 await asyncio.sleep(look)

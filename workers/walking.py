@@ -144,9 +144,9 @@ class Walk:
 
     async def _proven(self, names: set[str], empty: dict[str, float]) -> set[str]:
         """Projectors seen with nothing to do, twice; `empty` says since when. What came in between was published later."""
-        found = await self._sight.queues.empty(names)
+        depths = await self._sight.queues.depths(names)
         now = monotonic()
-        return {name for name in found if now - empty.setdefault(name, now) >= CONFIRM_SECONDS}
+        return {name for name, depth in depths.items() if depth == 0 and now - empty.setdefault(name, now) >= CONFIRM_SECONDS}
 
     async def _publish(self, stubs: Mapping[StreamId, Stub], missing: Mapping[StreamId, Sequence[str]], proven: set[str]) -> None:
         if not stubs:

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from events.ids import StreamId, Version, partition_of
 from events.parcel import Stub
 from workers.packing import GROUPS
-from workers.reconciling import CONFIRM_SECONDS, GRACE_SECONDS, MOST_TIMES, REST_SECONDS, Evidence, Missing, Trail, streams_of
+from workers.reconciling import BACKLOG, CONFIRM_SECONDS, GRACE_SECONDS, MOST_TIMES, REST_SECONDS, Evidence, Missing, Trail, streams_of
 
 SHARD = "shard-1"
 PROJECTORS = ("rds", "cache")
+IDLE = dict.fromkeys(PROJECTORS, 0)
 STREAMS = [StreamId(f"comment-{number}") for number in range(24)]
 
 
@@ -81,8 +82,8 @@ class World:
         left = self.trail.weigh(asked, standings)
         relayed = {SHARD: str(self.relayed)}
         self.project(self.chance.choice(PROJECTORS), 3)
-        empty = {name for name in PROJECTORS if not any(queue for (whose, _), queue in self.queues.items() if whose == name)}
-        found = self.trail.judge(self.now, left, Evidence(relayed, empty))
+        depths = {name: sum(len(queue) for (whose, _), queue in self.queues.items() if whose == name) for name in PROJECTORS}
+        found = self.trail.judge(self.now, left, Evidence(relayed, depths))
         self.checkpoints.append(int(self.trail.checkpoint(SHARD)))
         return found
 
@@ -173,31 +174,42 @@ def test_an_empty_queue_says_nothing_before_the_relay_was_there() -> None:
     trail = seen("comment-a")
     for relayed in ({SHARD: "8"}, {SHARD: ""}, {}):
         for now in (40, 50, 60):
-            assert judged(trail, now, Evidence(relayed, PROJECTORS)) == []
-    assert judged(trail, 90, Evidence({SHARD: "9"}, PROJECTORS)) == []
-    assert [each.projectors for each in judged(trail, 100, Evidence({SHARD: None}, PROJECTORS))] == [("cache",)]
+            assert judged(trail, now, Evidence(relayed, IDLE)) == []
+    assert judged(trail, 90, Evidence({SHARD: "9"}, IDLE)) == []
+    assert [each.projectors for each in judged(trail, 100, Evidence({SHARD: None}, IDLE))] == [("cache",)]
 
 
 def test_a_cache_that_waits_for_postgresql_misses_nothing() -> None:
     trail = seen("comment-a")
     for now in (40, 50, 60):
         left = trail.weigh(trail.due(now), {})
-        assert trail.judge(now, left, Evidence({SHARD: "9"}, ["cache"])) == []
+        assert trail.judge(now, left, Evidence({SHARD: "9"}, {"cache": 0})) == []
 
 
 def test_a_queue_that_filled_again_in_between_must_be_seen_empty_twice_anew() -> None:
     trail = seen("comment-a")
-    empty, busy = Evidence({SHARD: "9"}, PROJECTORS), Evidence({SHARD: "9"}, ["rds"])
+    empty, busy = Evidence({SHARD: "9"}, IDLE), Evidence({SHARD: "9"}, {"rds": 0, "cache": 1})
     assert judged(trail, 40, empty) == []
     assert judged(trail, 50, busy) == []
     assert judged(trail, 60, empty) == []
     assert judged(trail, 60 + CONFIRM_SECONDS, empty) != []
 
 
+def test_whoever_is_overtaken_while_much_waits_is_left_to_wait() -> None:
+    trail = seen("comment-a", "comment-a")
+    trail.due(40)[0].stub = Stub(StreamId("comment-z"), Version(1), Version(1))  # another stream of the same group, never passed
+    standings = {StreamId("comment-a"): {"rds": 1, "cache": 1}}
+    for now, depth in ((40, BACKLOG + 1), (50, BACKLOG + 1), (60, BACKLOG)):
+        evidence = Evidence({}, dict.fromkeys(PROJECTORS, depth))
+        assert trail.judge(now, trail.weigh(trail.due(now), standings), evidence) == []
+    [missing] = trail.judge(70, trail.weigh(trail.due(70), standings), evidence)
+    assert (missing.projectors, missing.overtaken) == (("rds",), True)
+
+
 def test_what_never_heals_is_published_ever_more_rarely_and_then_given_up() -> None:
     trail, now, times = seen("comment-a"), 40.0, []
     while len(trail):
-        found = judged(trail, now, Evidence({SHARD: "9"}, PROJECTORS))
+        found = judged(trail, now, Evidence({SHARD: "9"}, IDLE))
         if found and found[0].hopeless:
             trail.give_up(found)
         elif found:

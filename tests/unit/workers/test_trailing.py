@@ -32,7 +32,6 @@ class World:
 
     standings: dict[str, dict[str, int]] = field(default_factory=dict)
     checkpoint: str | None = "999"
-    queues: set[str] = field(default_factory=lambda: {"rds", "cache", "amqp"})
     away: Exception | None = None
     now: float = 1000.0
     asked: list[set[str]] = field(default_factory=list)
@@ -42,9 +41,9 @@ class World:
             raise self.away
         return {stream: self.standings.get(stream, {}) for stream in wanted}
 
-    async def empty(self, projectors: Collection[str]) -> set[str]:
+    async def depths(self, projectors: Collection[str]) -> dict[str, int]:
         self.asked.append(set(projectors))
-        return self.queues & set(projectors)
+        return dict.fromkeys(projectors, 0)
 
 
 class Checkpoints:
