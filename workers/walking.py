@@ -9,7 +9,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import Final, Protocol
 
 import msgspec
@@ -126,7 +125,7 @@ class Walk:
         """All of these are judged, what is missing is sent and passed, when this returns; or the time for that is up."""
         sent: dict[StreamId, Stub] = {}
         empty: dict[str, float] = {}
-        until = monotonic() + self._patience.drain
+        until = _now() + self._patience.drain
         spared = await self._spared(held)
         left = await self._lacking(held, spared)
         while left:
@@ -136,7 +135,7 @@ class Walk:
             await self._publish({stream: held[stream] for stream in missing}, missing, proven)
             sent |= {stream: held[stream] for stream in missing}
             left = {stream: names for stream, names in left.items() if stream not in missing}
-            if left and monotonic() >= until:
+            if left and _now() >= until:
                 self.done.behind.update(name for names in left.values() for name in names)
                 break
             await asyncio.sleep(LOOK_SECONDS if left else 0)
@@ -145,7 +144,7 @@ class Walk:
     async def _proven(self, names: set[str], empty: dict[str, float]) -> set[str]:
         """Projectors seen with nothing to do, twice; `empty` says since when. What came in between was published later."""
         depths = await self._sight.queues.depths(names)
-        now = monotonic()
+        now = _now()
         return {name for name, depth in depths.items() if depth == 0 and now - empty.setdefault(name, now) >= CONFIRM_SECONDS}
 
     async def _publish(self, stubs: Mapping[StreamId, Stub], missing: Mapping[StreamId, Sequence[str]], proven: set[str]) -> None:
@@ -160,10 +159,10 @@ class Walk:
         _LOG.warning("published again", action="republish", streams=len(stubs), such_as=list(stubs)[:3])
 
     async def _heal(self, sent: Mapping[StreamId, Stub], spared: Collection[StreamId]) -> None:
-        until, left = monotonic() + self._patience.settle, sent
+        until, left = _now() + self._patience.settle, sent
         while left:
             left = {stream: sent[stream] for stream in await self._lacking(left, spared)}
-            if not left or monotonic() >= until:
+            if not left or _now() >= until:
                 break
             await asyncio.sleep(LOOK_SECONDS)
         self.done.healed += len(sent) - len(left)
@@ -214,6 +213,10 @@ def lacking(head: Stub, standing: Standing, projectors: Iterable[str]) -> list[s
         for name in projectors
         if standing.get(name, 0) < head.last and (name not in LEANS_ON or standing.get(LEANS_ON[name], 0) >= head.last)
     ]
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _first(several: BaseExceptionGroup[Exception]) -> Exception:
