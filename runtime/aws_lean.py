@@ -1,12 +1,18 @@
-"""What botocore works out anew for every call although the answer never changes, worked out once; and form bodies quoted quickly.
+"""What botocore works out anew for every call although the answer never changes, worked out once; form bodies quoted and pages of stream
+records parsed quickly.
 
-Of a call's CPU these are a third, of a publish two thirds. Nothing here changes what goes over the wire, but for the User-Agent.
+Of a call's CPU these are a third, of a publish two thirds, of a page nine tenths. Nothing here changes what goes over the wire, but for
+the User-Agent.
 """
 
 import re
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote_plus
 
+import msgspec
+
+OK: Final = 200
 _SAFE: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~")
 _PLAIN: Final = tuple((bytes([c]), b"%%%02X" % c) for c in range(128) if c not in _SAFE and c not in b"% ")
 _REST: Final = re.compile(rb"[\x80-\xff]+")
@@ -40,6 +46,7 @@ def make_lean(client: Any, service: str) -> None:
     if getattr(client, "_ruleset_resolver", None) is not None:
         client._ruleset_resolver = OneEndpoint(client._ruleset_resolver)  # noqa: SLF001 - there is no public way
     client.meta.events.register(f"before-call.{service}", _quote_body)
+    client.meta.events.register("before-parse.dynamodb-streams.GetRecords", read_records)
 
 
 def _quote_body(params: dict[str, Any], **_: Any) -> None:
@@ -51,6 +58,22 @@ def _quote_body(params: dict[str, Any], **_: Any) -> None:
 
 def _field(name: str, value: Any) -> bytes:
     return quote_plus(name).encode() + b"=" + quoted(str(value).encode())
+
+
+def read_records(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: Any) -> None:
+    """A GetRecords answer as botocore would give it, but for binary values, which stay base64. What is not one is left to botocore."""
+    if response_dict["status_code"] != OK:
+        return
+    try:
+        answer: dict[str, Any] = msgspec.json.decode(response_dict["body"], type=dict[str, Any])
+        for record in answer["Records"]:
+            data = record["dynamodb"]
+            if "ApproximateCreationDateTime" in data:
+                data["ApproximateCreationDateTime"] = datetime.fromtimestamp(data["ApproximateCreationDateTime"], UTC)
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        return
+    customized_response_dict.update((name, value) for name, value in answer.items() if value is not None)
+    response_dict["body"] = b"{}"
 
 
 def quoted(value: bytes) -> bytes:

@@ -28,7 +28,7 @@ from workers.walks import Walks
 TRAIL: Final = "trail#"
 LONGER: Final = 3
 """Times the relay's lease: nobody waits for the trail, and a longer lease is renewed more rarely."""
-_PATIENCE: Final = Patience(drain=600.0, settle=60.0)
+_PATIENCE: Final = Patience(drain=600.0, settle=60.0, look=5.0)
 
 
 @dataclass(frozen=True, slots=True)

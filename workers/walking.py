@@ -28,7 +28,6 @@ SEGMENTS: Final = 4
 BATCH: Final = 5_000
 """Streams that are behind, judged together."""
 HEADS_A_READ: Final = 500
-LOOK_SECONDS: Final = 1.0
 NAMED: Final = 20
 _LOG: Final = logs.get("reconciler")
 
@@ -74,10 +73,11 @@ class Sight:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds: for the projectors to have nothing to do, and for what was published again to be passed."""
+    """Seconds: for the projectors to have nothing to do, for what was published again to be passed, and between two looks."""
 
     drain: float = 60.0
     settle: float = 60.0
+    look: float = 1.0
 
 
 class Walk:
@@ -138,7 +138,7 @@ class Walk:
             if left and _now() >= until:
                 self.done.behind.update(name for names in left.values() for name in names)
                 break
-            await asyncio.sleep(LOOK_SECONDS if left else 0)
+            await asyncio.sleep(self._patience.look if left else 0)
         await self._heal(sent, spared)
 
     async def _proven(self, names: set[str], empty: dict[str, float]) -> set[str]:
@@ -164,7 +164,7 @@ class Walk:
             left = {stream: sent[stream] for stream in await self._lacking(left, spared)}
             if not left or _now() >= until:
                 break
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self._patience.look)
         self.done.healed += len(sent) - len(left)
         self.done.unhealed += list(left)[: NAMED - len(self.done.unhealed)]
 

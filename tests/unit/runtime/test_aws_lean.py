@@ -4,12 +4,15 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus
 
+import msgspec
 import pytest
-from hypothesis import given
+from botocore.parsers import create_parser
+from botocore.session import get_session
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.aws import open_aws
-from runtime.aws_lean import OneEndpoint, _quote_body, quoted
+from runtime.aws_lean import OneEndpoint, _quote_body, quoted, read_records
 from runtime.settings import Settings
 
 AWAY = "http://127.0.0.1:1"
@@ -62,3 +65,50 @@ async def test_a_lean_call_is_the_call_botocore_would_make(endpoint: str | None)
         assert parse_qsl(ours.body.decode()) == parse_qsl(theirs.body)
         assert ours.headers["Content-Length"] == theirs.headers["Content-Length"]
         assert b"headrace" in ours.headers["User-Agent"]
+
+
+ANSWER: Any = get_session().get_service_model("dynamodbstreams").operation_model("GetRecords").output_shape
+PARSER = create_parser("json")
+values = st.recursive(
+    st.one_of(st.builds(lambda t: {"S": t}, st.text()), st.builds(lambda n: {"N": str(n)}, st.integers()), st.just({"NULL": True})),
+    lambda inner: st.one_of(
+        st.builds(lambda v: {"L": v}, st.lists(inner)), st.builds(lambda v: {"M": v}, st.dictionaries(st.text(), inner))
+    ),
+    max_leaves=4,
+)
+images = st.dictionaries(st.text(max_size=8), values, max_size=4)
+changes = st.fixed_dictionaries(
+    {"Keys": images, "SequenceNumber": st.integers(0, 10**30).map(str), "StreamViewType": st.just("NEW_IMAGE")},
+    optional={"NewImage": images, "ApproximateCreationDateTime": st.one_of(st.integers(0, 2**33), st.floats(0, 2**33))},
+)
+records = st.fixed_dictionaries({"eventName": st.sampled_from(["INSERT", "MODIFY", "REMOVE"]), "dynamodb": changes})
+pages = st.fixed_dictionaries({"Records": st.lists(records)}, optional={"NextShardIterator": st.none() | st.text(min_size=1)})
+
+
+def parsed(body: bytes, status: int = 200, *, lean: bool) -> Any:
+    """As botocore's endpoint does it."""
+    answer: dict[str, Any] = {"status_code": status, "headers": {}, "body": body}
+    instead: dict[str, Any] = {}
+    if lean:
+        read_records(response_dict=answer, customized_response_dict=instead)
+    found: dict[str, Any] = PARSER.parse(answer, ANSWER)
+    return found | instead
+
+
+@settings(max_examples=50)
+@given(pages)
+def test_a_page_of_records_is_read_as_the_library_reads_it(page: dict[str, Any]) -> None:
+    body = msgspec.json.encode(page)
+    assert parsed(body, lean=True) == parsed(body, lean=False)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b'{"__type": "com.amazonaws.dynamodb.v20120810#TrimmedDataAccessException", "message": "gone"}', 400),
+        (b'{"NextShardIterator": "x"}', 200),
+        (b'{"Records": [{"dynamodb": {"ApproximateCreationDateTime": 1700000000}}, {"eventName": "INSERT"}]}', 200),
+    ],
+)
+def test_what_is_no_page_is_left_to_the_library(body: bytes, status: int) -> None:
+    assert parsed(body, status, lean=True) == parsed(body, status, lean=False)
