@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from events.domain import Registry
 from events.ids import MAX_VERSION, StreamId
-from readmodel.control import AMQP, BESIDE, CACHE, CONTROL_SCHEMA, PARKED, PUBLISHED, READ_MODEL, schema_of
+from readmodel.control import AMQP, BESIDE, CACHE, CONTROL_SCHEMA, GENERATIONS, PARKED, PUBLISHED, READ_MODEL, schema_of
 from readmodel.database import Limits, database_errors, open_engine
-from readmodel.feeding import read_fed
+from readmodel.errors import NoSchema
 from readmodel.progress import Progress, Reached
 from readmodel.verdicts import START
 from readmodel.writing import any_stream
@@ -37,11 +37,11 @@ class Standings:
         found: dict[StreamId, Standing] = {}
         if not streams:
             return found
-        generation = (await read_fed(self._engine)).current
-        if self._progress is None or self._progress[0] != generation:
-            self._progress = (generation, Progress(self._registry, generation))
         with database_errors():
             async with self._engine.connect() as connection:
+                generation = await _current(connection)
+                if self._progress is None or self._progress[0] != generation:
+                    self._progress = (generation, Progress(self._registry, generation))
                 there = await connection.execution_options(schema_translate_map={None: schema_of(generation)})
                 for start in range(0, len(streams), STREAMS_A_SELECT):
                     part = streams[start : start + STREAMS_A_SELECT]
@@ -70,6 +70,14 @@ def _standing(reached: Reached, published: int | None) -> Standing:
         CACHE: MAX_VERSION if reached.stuck else cached,
         AMQP: published or 0,
     }
+
+
+async def _current(connection: AsyncConnection) -> int:
+    found = await connection.execute(select(GENERATIONS.c.current).where(GENERATIONS.c.projector == READ_MODEL))
+    generation: int | None = found.scalar_one_or_none()
+    if generation is None:
+        raise NoSchema("no generation of the read model; run `headrace provision`")
+    return generation
 
 
 async def _published(connection: AsyncConnection, streams: Sequence[StreamId]) -> Mapping[StreamId, int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from secrets import token_hex
 from typing import Any
 
@@ -61,6 +62,13 @@ async def test_a_relay_that_stopped_hands_over_at_once_and_nothing_is_missed(wri
     between = await append(write_side, token_hex(8))
     async with asyncio.timeout(LIMIT / 2), running("relay"):  # a lease left behind would take its 10 seconds
         await arrived(write_side.messages("rds"), between)
+
+
+async def test_a_relay_goes_on_while_postgresql_is_away_and_stops_as_told(write_side: WriteSide, running: Running) -> None:
+    away = replace(write_side.settings, database_url="postgresql://nobody@127.0.0.1:1/nothing")
+    async with asyncio.timeout(LIMIT):
+        async with running("relay", away):
+            await arrived(write_side.messages("rds"), await append(write_side, token_hex(8)))
 
 
 async def test_the_whole_way_from_a_parcel_to_the_projectors(write_side: WriteSide, running: Running) -> None:
