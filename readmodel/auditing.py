@@ -4,18 +4,22 @@ A snapshot stays as it was while everything moves on, so that rows, positions an
 them. It keeps PostgreSQL from clearing away what was overwritten meanwhile, so it should not be held for hours.
 """
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Select, Table, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from readmodel.cache import FAILURES
 from readmodel.comments.cached import Found, load_keys
 from readmodel.control import BESIDE, PARKED, POSITIONS, PUBLISHED
 from readmodel.database import Database, database_errors
 from readmodel.entries import version_of
+from readmodel.errors import CacheUnavailable
 from readmodel.writing import any_stream
 
 if TYPE_CHECKING:
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
 PAGE: Final = 2_000
 _BEAT_SECONDS: Final = 20.0
 Rows = list[dict[str, Any]]
+ABSENT: Final = -1
+_REST_SECONDS: Final = 1.0
 PLACE: Final = ("stream", "version", "commit_first", "head_id")
 
 
@@ -109,24 +115,55 @@ class Snapshot:
 @asynccontextmanager
 async def snapshot(database: Database) -> AsyncIterator[Snapshot]:
     """As of its first question. Raises DatabaseUnavailable."""
-    with database_errors():
-        async with database.engine.connect() as connection:
+    async with AsyncExitStack() as opened:
+        with database_errors():
+            connection = await opened.enter_async_context(database.engine.connect())
             still = await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            yield Snapshot(still, database.generation)
+        yield Snapshot(still, database.generation)
 
 
-async def cached(client: "Redis", prefix: str, count: int = 500) -> AsyncIterator[list[tuple[str, int | None]]]:
-    """(key, version) of what Redis holds under `readmodel.entries.prefix`; None for what is unreadable.
+class Values:
+    """What Redis holds under `readmodel.entries.prefix`. Every method raises CacheUnavailable, after a second attempt."""
 
-    A key may come twice (SCAN promises no better). Compare with `in_database` asked afterwards: PostgreSQL only moves on.
-    """
-    cursor = 0
-    while True:
-        cursor, keys = await client.scan(cursor, match=f"{_literal(prefix)}*", count=count)
-        names = [name for name in map(_text, keys) if not name.endswith(":lease")]
-        yield [(name, version) for name, version in zip(names, await heads(client, names), strict=True) if version != ABSENT]
-        if cursor == 0:
-            return
+    def __init__(self, client: "Redis", prefix: str) -> None:
+        self._client, self._prefix = client, prefix
+
+    async def keys(self, count: int = 500) -> AsyncIterator[list[str]]:
+        """All, but for leases. One may come twice (SCAN promises no better)."""
+        cursor = 0
+        while True:
+            cursor, keys = await self._patiently(partial(self._client.scan, cursor, match=f"{_literal(self._prefix)}*", count=count))
+            yield [name for name in map(_text, keys) if not name.endswith(":lease")]
+            if cursor == 0:
+                return
+
+    async def versions(self, keys: Sequence[str]) -> list[int | None]:
+        """Of each value: ABSENT where there is none, None where it is unreadable."""
+        found = await self._patiently(lambda: self._each(keys, lambda pipeline, key: pipeline.getrange(key, 0, 63)))
+        return [ABSENT if head == b"" else version_of(head) for head in found]
+
+    async def whole(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Each value; None where there is none, or no text."""
+        found = await self._patiently(lambda: self._each(keys, lambda pipeline, key: pipeline.get(key)))
+        return [value if isinstance(value, bytes) else None for value in found]
+
+    async def _each(self, keys: Sequence[str], ask: Callable[[Any, str], Any]) -> list[Any]:
+        if not keys:
+            return []
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            ask(pipeline, key)
+        return list(await pipeline.execute(raise_on_error=False))
+
+    async def _patiently(self, call: Callable[[], Awaitable[Any]]) -> Any:
+        try:
+            return await call()
+        except FAILURES:
+            await asyncio.sleep(_REST_SECONDS)
+        try:
+            return await call()
+        except FAILURES as wrong:
+            raise CacheUnavailable(type(wrong).__name__) from wrong
 
 
 async def names(client: "Redis", prefix: str, count: int = 500) -> AsyncIterator[list[bytes | str]]:
@@ -139,22 +176,8 @@ async def names(client: "Redis", prefix: str, count: int = 500) -> AsyncIterator
             return
 
 
-ABSENT: Final = -1
-
-
-async def heads(client: "Redis", keys: Sequence[str]) -> list[int | None]:
-    """Version of each cached value: ABSENT where there is none, None where it is unreadable."""
-    if not keys:
-        return []
-    pipeline = client.pipeline(transaction=False)
-    for key in keys:
-        pipeline.getrange(key, 0, 63)
-    found = await pipeline.execute(raise_on_error=False)
-    return [ABSENT if head == b"" else version_of(head) for head in found]
-
-
 async def in_database(database: Database, prefix: str, keys: Sequence[str]) -> dict[str, Found]:
-    """(version, view) that PostgreSQL has for each cached key, now."""
+    """(version, view) that PostgreSQL has for each cached key, now. Asked after Redis: PostgreSQL only moves on."""
     with database_errors():
         async with database.engine.connect() as connection:
             return await load_keys(connection, prefix, keys)

@@ -19,7 +19,7 @@ from runtime.times import Micros
 FIRST_PAUSE: Final = 0.1
 LAST_PAUSE: Final = 2.0
 _LATE: Final = "INSERT OR REPLACE INTO late VALUES (?, ?, ?)"
-_TAIL: Final = "INSERT OR REPLACE INTO tails VALUES (?, ?, ?)"
+_TAIL: Final = "INSERT INTO tails VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET wanted = max(wanted, excluded.wanted)"
 
 
 class Patience:
@@ -47,10 +47,11 @@ class Arrivals:
         await self._spool.clear("late")
         await self._spool.clear("tails")
         late: list[tuple[str, str, int]] = []
-        tails: dict[str, tuple[int, int]] = {}
+        tails: list[tuple[str, int, int]] = []
 
-        def stray(name: str, row: Row) -> None:  # noqa: ARG001 - a Stray's shape
-            tails[row["stream"]] = (0, max(row["version"], tails.get(row["stream"], (0, 0))[1]))
+        async def stray(name: str, row: Row) -> None:  # noqa: ARG001 - a Stray's shape
+            tails.append((row["stream"], 0, row["version"]))
+            await self._put([], tails)
 
         sides = Sides(now, self._places, stray, rows=False)
         async for page in self._spool.rows("SELECT stream, max(last, 0), at FROM heads ORDER BY stream"):
@@ -59,15 +60,17 @@ class Arrivals:
                 late += [(name, stream, last) for name in self._must_pass(stream, at, standing) if _version(standing, name) < last]
                 highest = max((place.version for place in standing.positions.values()), default=0)
                 if highest > last:
-                    tails[stream] = (last, highest)
-            late, tails = await self._put(late, tails)
+                    tails.append((stream, last, highest))
+            await self._put(late, tails)
         await sides.rest()
-        await self._put(late, tails)
+        await self._put(late, tails, room=0)
 
-    async def _put(self, late: list[Any], tails: dict[str, tuple[int, int]]) -> tuple[list[Any], dict[str, tuple[int, int]]]:
-        await self._spool.put(_LATE, late)
-        await self._spool.put(_TAIL, [(stream, *versions) for stream, versions in tails.items()])
-        return [], {}
+    async def _put(self, late: list[tuple[str, str, int]], tails: list[tuple[str, int, int]], room: int = 1_000) -> None:
+        """Aside, when they are many."""
+        for rows, statement in ((late, _LATE), (tails, _TAIL)):
+            if len(rows) > room:
+                await self._spool.put(statement, rows)
+                rows.clear()
 
     def _must_pass(self, stream: StreamId, at: int, standing: Standing) -> list[str]:
         names = [each.name for each in self._concerned.of(stream)[1]]

@@ -6,14 +6,14 @@ where the row was, however much the row has moved on. A value that nobody could 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Table
 
 from headrace.audit.arrivals import FIRST_PAUSE, LAST_PAUSE, Patience
 from headrace.audit.findings import Noted
 from headrace.audit.spool import Spool
-from readmodel.auditing import ABSENT, cached, heads, in_database, snapshot
+from readmodel.auditing import ABSENT, Values, in_database, snapshot
 from readmodel.comments.cached import READ_COMMENT, READ_NEWEST, READ_PICTURE, Found
 from readmodel.comments.tables import PICTURES
 from readmodel.control import CACHE, POSITIONS
@@ -34,12 +34,12 @@ class Cached:
     """The values under one prefix."""
 
     def __init__(self, client: "Redis", prefix: str, database: Database, noted: Noted) -> None:
-        self._client, self._prefix, self._database, self._noted = client, prefix, database, noted
+        self._values, self._prefix, self._database, self._noted = Values(client, prefix), prefix, database, noted
 
     async def check(self, spool: Spool, told: Callable[[int], None]) -> None:
         """All of them once; those behind are put aside in `stale`."""
-        async for page in cached(self._client, self._prefix):
-            for part in self._parts([key for key, version in page if version is not None]):
+        async for keys in self._values.keys():
+            for part in self._parts(keys):
                 await spool.put("INSERT OR IGNORE INTO stale VALUES (?, ?)", await self._behind(part))
                 told(len(part))
 
@@ -56,8 +56,8 @@ class Cached:
 
     async def _behind(self, keys: Sequence[str]) -> list[tuple[str, int]]:
         """(key, version in PostgreSQL) of those that are older."""
-        versions = await heads(self._client, keys)
-        values = await self._values(keys)
+        versions = await self._values.versions(keys)
+        values = await self._values.whole(keys)
         there = await in_database(self._database, self._prefix, keys)
         behind = []
         for key, version, value in zip(keys, versions, values, strict=True):
@@ -69,19 +69,13 @@ class Cached:
                 self._hold(key, version, value, there[key])
         return behind
 
-    async def _values(self, keys: Sequence[str]) -> list[Any]:
-        pipeline = self._client.pipeline(transaction=False)
-        for key in keys:
-            pipeline.get(key)
-        return list(await pipeline.execute(raise_on_error=False))
-
-    def _hold(self, key: str, version: int, value: Any, there: Found) -> None:
+    def _hold(self, key: str, version: int, value: bytes | None, there: Found) -> None:
         """Not older than PostgreSQL."""
         if version > there[0]:
             self._note(key, f"Redis holds {key} at version {version}, PostgreSQL is at {there[0]}")
             return
         kind, _ = self._parted(key)
-        entry = READERS[kind](value) if isinstance(value, bytes) else None
+        entry = READERS[kind](value) if value is not None else None
         if entry is None or entry.version != version:  # unreadable, or meanwhile another
             return
         if encode(entry.version, entry.view) != encode(*there):
@@ -91,29 +85,31 @@ class Cached:
         kind, name = self._parted(key)
         self._noted.note("I7", name if kind == "comment" else f"{_LISTED.name} {name}", detail)
 
-    async def wait(self, spool: Spool, patience: Patience) -> None:
-        """Until nothing is behind what PostgreSQL had when it was first looked at, or patience ends."""
-        pause = FIRST_PAUSE
-        while await spool.count("stale"):
-            await self._look(spool)
-            if patience.left <= 0:
-                return
+    async def wait(self, spool: Spool, patience: Patience) -> bool:
+        """Until nothing is behind what PostgreSQL had when it was first looked at, or patience ends. Whether there was any patience."""
+        pause, waited = FIRST_PAUSE, False
+        while await spool.count("stale") and patience.left > 0:
             await patience.pause(pause)
-            pause = min(2 * pause, LAST_PAUSE)
+            pause, waited = min(2 * pause, LAST_PAUSE), True
+            await self._look(spool)
+        return waited
 
     async def _look(self, spool: Spool) -> None:
         async for page in spool.rows("SELECT key, version FROM stale"):
-            versions = await heads(self._client, [key for key, _ in page])
+            versions = await self._values.versions([key for key, _ in page])
             fresh = [(key,) for (key, wanted), at in zip(page, versions, strict=True) if at is None or at == ABSENT or at >= wanted]
             await spool.put("DELETE FROM stale WHERE key = ?", fresh)
 
-    async def tell(self, spool: Spool, *, late: bool) -> None:
-        """What stays behind in the end though the cache projector says it has passed it. `late`: it has not passed all streams."""
+    async def tell(self, spool: Spool, *, still: bool) -> None:
+        """What is behind in the end, though the cache projector says of the comment that it has passed it.
+
+        Of pictures it says nothing; theirs count when all is `still`: they were waited for, and no stream is late.
+        """
         async with snapshot(self._database) as now:
             async for page in spool.rows("SELECT key, version FROM stale"):
-                comments = {self._parted(key)[1]: wanted for key, wanted in page if self._parted(key)[0] == "comment"}
-                passed = await now.versions(POSITIONS, list(comments), CACHE)
+                comments = [name for kind, name in (self._parted(key) for key, _ in page) if kind == "comment"]
+                passed = await now.versions(POSITIONS, comments, CACHE)
                 for key, wanted in page:
                     kind, name = self._parted(key)
-                    if not late if kind != "comment" else passed.get(name, 0) >= wanted:
+                    if passed.get(name, 0) >= wanted if kind == "comment" else still:
                         self._note(key, f"Redis holds {key} older than version {wanted}, which PostgreSQL has")

@@ -137,8 +137,8 @@ class _Audit:
         )
         with self._progress.step("cached values checked") as told:
             await check.check(ground.spool, told)
-        await check.wait(ground.spool, self._patience)
-        await check.tell(ground.spool, late=late)
+        waited = await check.wait(ground.spool, self._patience)
+        await check.tell(ground.spool, still=waited and not late)
 
 
 async def publishing_since(aws: Aws, facts: Stack) -> Micros | None:

@@ -70,7 +70,7 @@ class Rows:
             self.streams += 1
             self.events += judge.stored.events
 
-    def _stray(self, projector: str, row: Row) -> None:
+    async def _stray(self, projector: str, row: Row) -> None:
         where = self._places[projector]
         if where.home:
             self._noted.note("I6", row["stream"], f"{where.table.name}: a row without events")

@@ -1,6 +1,6 @@
 """What PostgreSQL says of stream after stream, merged from its tables as they are read side by side in the order of streams."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -16,7 +16,7 @@ from readmodel.projection import Projection
 from readmodel.verdicts import Position
 
 Row = dict[str, Any]
-Stray = Callable[[str, Row], None]
+Stray = Callable[[str, Row], Awaitable[None]]
 """(projector, row): of a stream that nobody asked for, since the store has none of it."""
 
 
@@ -42,7 +42,7 @@ def places_of(registry: Registry, *, amqp: bool) -> dict[str, Where]:
 class _Side:
     """One table's rows in the order of streams, each taken once."""
 
-    def __init__(self, name: str, pages: AsyncIterator[Rows], stray: Callable[[Row], None]) -> None:
+    def __init__(self, name: str, pages: AsyncIterator[Rows], stray: Callable[[Row], Awaitable[None]]) -> None:
         self.name = name
         self.head = ""
         """The stream of the next row; not yet known in the beginning."""
@@ -63,7 +63,7 @@ class _Side:
                 if self.head == stream:
                     found.append(row)
                 else:
-                    self._stray(row)
+                    await self._stray(row)
             if not await self._fill():
                 self.head = END
                 return found
@@ -132,5 +132,5 @@ class Concerned:
         return domain is not None, found
 
 
-def _nothing(row: Row) -> None:
+async def _nothing(row: Row) -> None:
     """What no event of ours came to may be parked: it was spoken of."""

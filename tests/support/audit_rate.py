@@ -1,101 +1,97 @@
 """What an audit takes: `python -m tests.support.audit_rate --comments 20000 200000`. Time, CPU and the most memory of its process.
 
-Comments with random updates and deletes are stored and projected by the code that does it in a running stack, on servers of their
-own. Then `headrace audit --json` runs as a process of its own. A JSON line for each number of comments, and a line for people.
+The event store is one that answers at once (tests/support/recorded_store.py), so that what is measured is the audit. PostgreSQL is a
+real one, and holds what the projections make of these events. `headrace audit --json` runs as a process of its own. A JSON line for
+each number of comments, and a line for people.
 """
 
 import argparse
 import asyncio
 import json
 import os
-import random
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AsyncExitStack
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
-from msgspec import Struct
+import asyncpg
 
-from events.comments.events import CommentCreated, CommentDeleted, CommentUpdated
-from events.dynamo_store import DynamoStore, open_store
 from events.envelope import Commit
-from events.store import Appended
-from headrace.local.servers import aws, postgres, redis
-from headrace.provision import provision
-from readmodel.cache import Cache
-from readmodel.database import PROJECTING, open_database
-from readmodel.projecting import Projecting
-from readmodel.refreshing import Refresher
-from runtime.aws import open_aws
-from runtime.redis_client import open_redis
+from headrace.local.servers import postgres, redis
+from readmodel.canonical import expected, expected_row
+from readmodel.comments.projection import PROJECTION
+from readmodel.comments.tables import COMMENTS, PICTURES
+from readmodel.control import CACHE, POSITIONS, schema_of
+from readmodel.folding import summed
+from readmodel.projection import POSITION_COLUMNS, Delta
+from readmodel.schema import migrate
 from runtime.settings import Settings
-from runtime.stack import load_stack
-from tests.unit.readmodel.commits import REGISTRY, chain, comment
+from tests.support.recorded_store import lives
+from tests.unit.readmodel.commits import REGISTRY
 
-BATCH: Final = 1_000
+BATCH: Final = 2_000
 """Streams."""
-PICTURES: Final = 5_000
-TEXT: Final = "as long as what people write under a picture, more or less "
 
 
-def lives(numbers: range, seed: int) -> Iterator[list[Commit]]:
-    """Each stream's commits."""
-    for number in numbers:
-        chance = random.Random(f"{seed}:{number}")
-        events: list[Struct] = [CommentCreated(f"p{chance.randrange(PICTURES)}", f"author{chance.randrange(100)}", TEXT)]
-        while chance.random() < 0.3:
-            events.append(CommentUpdated(f"{TEXT}{len(events)}"))
-        if chance.random() < 0.1:
-            events.append(CommentDeleted())
-        yield chain(comment(number), events, chance.choice((1, 1, 2)))
+@asynccontextmanager
+async def recorded(comments: int) -> AsyncIterator[str]:
+    """The event store's URL."""
+    words = ("-m", "tests.support.recorded_store", "--comments", str(comments))
+    process = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=PIPE, stdout=PIPE)
+    assert process.stdout is not None
+    try:
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        process.terminate()
+        await process.wait()
 
 
-async def fill(settings: Settings, numbers: range, seed: int) -> int:
-    """Stored and projected; how many events."""
-    events = 0
-    async with AsyncExitStack() as opened:
-        clients = await opened.enter_async_context(open_aws(settings))
-        store = await open_store(clients, await load_stack(await clients.dynamodb(), settings), settings)
-        database = await opened.enter_async_context(open_database(settings, PROJECTING))
-        client = await opened.enter_async_context(open_redis(settings))
-        refresher = Refresher(database, Cache(client, settings.stack, database.generation, seconds=5.0), REGISTRY)
-        projecting = Projecting(database, REGISTRY, store)
-        for start in range(numbers.start, numbers.stop, BATCH):
-            batch = list(lives(range(start, min(start + BATCH, numbers.stop)), seed))
-            commits = [each for life in batch for each in life]
-            await stored(store, commits)
-            await projecting.project(commits)
-            await refresher.refresh(await refresher.reached([life[0].stream for life in batch]))
-            events += sum(life[-1].last for life in batch)
-            sys.stderr.write(f"\r{start + BATCH:,} comments stored and projected")
-    sys.stderr.write("\n")
-    return events
+async def fill(url: str, comments: int, seed: int = 7) -> None:
+    """PostgreSQL as if all had been projected."""
+    connection = await asyncpg.connect(url)
+    deltas: list[Delta] = []
+    every = lives(comments, seed)
+    try:
+        for table in (COMMENTS, PICTURES, POSITIONS):
+            await connection.execute(f"TRUNCATE {schema_of(1)}.{table.name}")
+        while batch := list(islice(every, BATCH)):
+            await copy(connection, batch, deltas)
+        sums = summed(deltas)[PICTURES]
+        rows = [expected_row(PICTURES, key, add, sums.highest.get(key, {})) for key, add in sums.add.items()]
+        await put(connection, PICTURES, rows)
+        await connection.execute("ANALYZE")
+    finally:
+        await connection.close()
 
 
-async def stored(store: DynamoStore, commits: list[Commit]) -> None:
-    answers = await store.append(commits)
-    left = [each for each, answer in zip(commits, answers, strict=True) if answer is not Appended.YES]
-    if left:
-        sys.exit(f"{len(left)} commits were not appended")
+async def copy(connection: Any, batch: list[list[Commit]], deltas: list[Delta]) -> None:
+    rows: list[dict[str, Any]] = []
+    for life in batch:
+        folded = expected(PROJECTION, REGISTRY, life[0].stream, life)
+        assert folded.row is not None
+        rows.append(dict(folded.row))
+        deltas += folded.deltas
+    await put(connection, COMMENTS, rows)
+    await put(connection, POSITIONS, [{"projector": CACHE, **{name: row[name] for name in POSITION_COLUMNS}} for row in rows])
 
 
-async def audited(settings: Settings, folder: Path) -> dict[str, Any]:
+async def put(connection: Any, table: Any, rows: list[dict[str, Any]]) -> None:
+    columns = table.columns.keys()
+    values = [tuple(row[name] for name in columns) for row in rows]
+    await connection.copy_records_to_table(table.name, records=values, columns=columns, schema_name=schema_of(1))
+
+
+async def audited(environment: dict[str, str]) -> dict[str, Any]:
     """By the command, in a process of its own."""
-    environment = {
-        **os.environ,
-        "AWS_ENDPOINT_URL": str(settings.aws_endpoint_url),
-        "HEADRACE_DATABASE_URL": settings.database_url,
-        "HEADRACE_REDIS_URL": settings.redis_url,
-        "HEADRACE_STACK": settings.stack,
-        "HEADRACE_STATE": str(folder),
-    }
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     words = ("-m", "headrace", "audit", "--json", "--settle", "5")
-    process = await asyncio.create_subprocess_exec(sys.executable, *words, env=environment, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(sys.executable, *words, env={**os.environ, **environment}, stdout=PIPE)
     out, peak = await asyncio.gather(process.communicate(), highest(process))
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     found = json.loads(out[0])
@@ -125,34 +121,40 @@ async def highest(process: asyncio.subprocess.Process) -> int:
     return peak
 
 
-async def measure(sizes: list[int], seed: int) -> None:
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+async def measure(sizes: list[int]) -> bool:
+    """Whether all were clean."""
+    clean = True
     with TemporaryDirectory(prefix="headrace-audit-") as name:
         folder = Path(name)
-        async with postgres(folder / "pg") as database, redis(folder / "redis") as cache, aws(folder / "aws") as endpoint:
-            settings = Settings(aws_endpoint_url=endpoint, database_url=database, redis_url=cache, stack="rate")
-            await provision(settings)
-            done = 0
+        async with postgres(folder / "pg") as database, redis(folder / "redis") as cache:
+            await migrate(Settings(database_url=database), REGISTRY)
             for size in sorted(sizes):
-                await fill(settings, range(done, size), seed)
-                done = size
-                found = await audited(settings, folder)
+                await fill(database, size)
+                async with recorded(size) as store:
+                    environment = {
+                        "AWS_ACCESS_KEY_ID": "test",
+                        "AWS_SECRET_ACCESS_KEY": "test",
+                        "AWS_ENDPOINT_URL": store,
+                        "HEADRACE_DATABASE_URL": database,
+                        "HEADRACE_REDIS_URL": cache,
+                        "HEADRACE_STATE": str(folder),
+                    }
+                    found = await audited(environment)
+                clean = clean and found["ok"]
                 sys.stdout.write(f"{json.dumps({'comments': size, **found})}\n")
                 sys.stdout.flush()
                 sys.stderr.write(
                     f"{size:,} comments, {found['events']:,} events: {found['seconds']} s, {found['cpu_s']} s of CPU,"
                     f" {found['peak_rss_mb']} MB at most\n"
                 )
+    return clean
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.support.audit_rate", description=__doc__)
     parser.add_argument("--comments", type=int, nargs="+", default=[20_000, 200_000])
-    parser.add_argument("--seed", type=int, default=7)
-    given = parser.parse_args()
-    asyncio.run(measure(given.comments, given.seed))
+    return 0 if asyncio.run(measure(parser.parse_args().comments)) else 1
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

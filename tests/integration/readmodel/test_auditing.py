@@ -6,8 +6,7 @@ from sqlalchemy import text
 
 from docs.examples import comments_per_author
 from events.domain import Registry
-from readmodel import auditing
-from readmodel.auditing import snapshot
+from readmodel.auditing import ABSENT, Values, in_database, snapshot
 from readmodel.canonical import differences, digest, expected, expected_row
 from readmodel.comments.projection import PROJECTION
 from readmodel.comments.tables import COMMENTS, PICTURES
@@ -86,12 +85,17 @@ async def test_cached_versions_are_compared_with_postgresqls(house: House) -> No
     await house.reads.picture("p")
     await house.reads.comments("p", Page())
     await house.client.set(f"{house.cache.prefix}comment:comment-junk", b"junk")
-    found = dict([each async for page in auditing.cached(house.client, house.cache.prefix) for each in page])
+    values = Values(house.client, house.cache.prefix)
+    keys = [key async for page in values.keys() for key in page]  # noqa: SIM118 - not a dictionary
+    found = dict(zip(keys, await values.versions(keys), strict=True))
     assert sorted(v for v in found.values() if v is not None) == [0, 2, 2, 2]
     assert [key for key, version in found.items() if version is None] == [f"{house.cache.prefix}comment:comment-junk"]
-    there = await auditing.in_database(house.database, house.cache.prefix, list(found))
+    there = await in_database(house.database, house.cache.prefix, list(found))
     assert all(version is None or version <= there[key][0] for key, version in found.items())
-    assert await auditing.heads(house.client, [*found, f"{house.cache.prefix}comment:gone"]) == [*found.values(), auditing.ABSENT]
+    await house.client.lpush(f"{house.cache.prefix}comment:list", "not a text")
+    others = [f"{house.cache.prefix}comment:{name}" for name in ("gone", "list")]
+    assert await values.versions(others) == [ABSENT, None]
+    assert await values.whole([f"{house.cache.prefix}comment:comment-junk", *others]) == [b"junk", None, None]
 
 
 async def test_a_second_projection_follows_even_streams_that_are_older_than_it(house: House) -> None:
