@@ -13,7 +13,7 @@ from events.scanning import Pages, open_pages
 from events.store import EventStore
 from headrace.rebuild.own_queue import OwnQueue, prefix, remove_all, subscribe
 from readmodel.control import CONTROL_SCHEMA
-from readmodel.database import REBUILDING, open_engine
+from readmodel.database import FOLLOWING, REBUILDING, open_database, open_engine
 from readmodel.domains import registry
 from readmodel.schema import verify
 from runtime.aws import open_aws
@@ -61,7 +61,8 @@ async def open_ground(settings: Settings) -> AsyncIterator[Ground]:
         facts = await load_stack(await aws.dynamodb(), settings)
         engine = open_engine(settings, CONTROL_SCHEMA, REBUILDING)
         stack.push_async_callback(engine.dispose)
-        await verify(engine)
+        async with open_database(settings, FOLLOWING) as current:
+            await verify(current.engine)
         yield Ground(
             settings,
             domains,
