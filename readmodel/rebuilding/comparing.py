@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, MetaData, Select, Table, and_, func, inspect, or_, select, true
+from sqlalchemy import ColumnElement, MetaData, Select, Table, and_, false, func, inspect, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.selectable import FromClause
 
@@ -34,7 +34,7 @@ class Compared:
     apart: int = 0
     """Streams, once a projection, that are not at the same version."""
     only_new: list[str] = field(default_factory=list)
-    """Projections that the old generation has not."""
+    """Projections that the old generation has not, or not of all streams since they were older than the projection."""
 
 
 class Pair(NamedTuple):
@@ -99,20 +99,34 @@ def in_generation(table: Table, generation: int) -> Table:
 
 
 async def apart(engine: AsyncEngine, registry: Registry, pair: Pair) -> int:
-    """Streams, once a projection, of which both have something and not the same, or only one has anything; parked ones apart."""
+    """Streams, once a projection, that are not at the same version; parked ones apart, and those that are older than a projection."""
     there = await projections_in(engine, registry, pair.old)
     with database_errors():
         async with engine.connect() as connection:
-            return sum([len(await _apart(connection, each, pair)) for each in there])
+            return sum([len(await _found(connection, _apart(each, there, registry, pair)[0])) for each in there])
 
 
-async def _apart(connection: AsyncConnection, projection: Projection, pair: Pair) -> list[str]:
+def _apart(projection: Projection, there: Sequence[Projection], registry: Registry, pair: Pair) -> tuple[Select[Any], Select[Any]]:
+    """Streams at different versions; and those that the projection has in the new generation only, while another of their domain is at
+    the same version in both: they ended before it was plugged in."""
     old, new = _place(projection, pair.old), _place(projection, pair.new)
-    parks = select(PARKED.c.stream).where(PARKED.c.generation.in_(tuple(pair)), PARKED.c.projector == projection.name)
+    parked = select(PARKED.c.stream).where(PARKED.c.generation.in_(tuple(pair)), PARKED.c.projector == projection.name)
     stream = func.coalesce(old.c.stream, new.c.stream)
     joined = old.join(new, old.c.stream == new.c.stream, full=True)
-    wanted = select(stream).select_from(joined).where(old.c.version.is_distinct_from(new.c.version), stream.not_in(parks))
-    return [found for (found,) in await connection.execute(wanted.order_by(stream).limit(PAGE))]
+    differ = select(stream).select_from(joined).where(old.c.version.is_distinct_from(new.c.version), stream.not_in(parked))
+    domain = next(each for each in registry.domains if projection in each.projections)
+    others = [each for each in there if each is not projection and each in domain.projections]
+    young = and_(old.c.version.is_(None), or_(false(), *(_level(each, stream, pair) for each in others)))
+    return differ.where(~young).order_by(stream), differ.where(young).order_by(stream)
+
+
+def _level(projection: Projection, stream: ColumnElement[Any], pair: Pair) -> ColumnElement[bool]:
+    old, new = _place(projection, pair.old), _place(projection, pair.new)
+    return select(old.c.stream).where(old.c.stream == stream, new.c.stream == stream, old.c.version == new.c.version).exists()
+
+
+async def _found(connection: AsyncConnection, wanted: Select[Any]) -> list[str]:
+    return [stream for (stream,) in await connection.execute(wanted.limit(PAGE))]
 
 
 async def compare(engine: AsyncEngine, registry: Registry, pair: Pair) -> Compared:
@@ -122,15 +136,7 @@ async def compare(engine: AsyncEngine, registry: Registry, pair: Pair) -> Compar
     with database_errors():
         async with engine.connect() as plain:
             connection = await plain.execution_options(isolation_level="REPEATABLE READ")
-            level = []
-            for each in there:
-                found = await _apart(connection, each, pair)
-                done.apart += len(found)
-                if found:
-                    many = f"{len(found)}{' or more' if len(found) == PAGE else ''}"
-                    done.differences.append(f"{each.name}: {many} streams are not at the same version: {_some(found)}")
-                else:
-                    level.append(each)
+            level = [each for each in there if await _at_the_same(connection, _apart(each, there, registry, pair), each, done)]
             done.differences += await _parks(connection, pair)
             old = await digests(connection, level, pair.old)
             new = await digests(connection, level, pair.new)
@@ -141,6 +147,19 @@ async def compare(engine: AsyncEngine, registry: Registry, pair: Pair) -> Compar
                 done.differences.append("positions: not the same commits")
             done.tables = new | await digests(connection, [each for each in all_projections(registry) if each not in level], pair.new)
     return done
+
+
+async def _at_the_same(
+    connection: AsyncConnection, streams: tuple[Select[Any], Select[Any]], projection: Projection, done: Compared
+) -> bool:
+    """Whether its tables can be held against each other; else why not is noted."""
+    differ, young = [await _found(connection, each) for each in streams]
+    done.apart += len(differ)
+    if differ:
+        done.differences.append(f"{projection.name}: {_many(differ)} streams are not at the same version: {_some(differ)}")
+    elif young:
+        done.only_new.append(f"{projection.name} of {_many(young)} streams")
+    return not differ and not young
 
 
 async def parks(engine: AsyncEngine, pair: Pair) -> list[str]:
@@ -170,8 +189,11 @@ async def _rows(connection: AsyncConnection, table: Table, pair: Pair, rows: tup
     both = old.join(new, and_(*same), full=True)
     wanted = select(*(func.coalesce(old.c[key], new.c[key]) for key in keys)).select_from(both).where(differs)
     found = ["/".join(map(str, row)) for row in await connection.execute(wanted.limit(PAGE))]
-    many = f"{len(found)}{' or more' if len(found) == PAGE else ''}"
-    return f"{table.name}: {many} rows differ ({rows[0]} rows in the old one, {rows[1]} in the new): {_some(found)}"
+    return f"{table.name}: {_many(found)} rows differ ({rows[0]} rows in the old one, {rows[1]} in the new): {_some(found)}"
+
+
+def _many(found: Sequence[str]) -> str:
+    return f"{len(found)}{' or more' if len(found) == PAGE else ''}"
 
 
 def _some(found: Sequence[str]) -> str:

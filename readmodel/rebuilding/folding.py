@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from msgspec import MsgspecError
@@ -67,8 +68,7 @@ class Folder:
     def _of(self, table: Table) -> Callable[[dict[str, Any]], Values]:
         found = self._values.get(table)
         if found is None:
-            names = table.columns.keys()
-            found = self._values[table] = lambda row: tuple([row[name] for name in names])
+            found = self._values[table] = itemgetter(*table.columns.keys())
         return found
 
 
