@@ -59,11 +59,20 @@ def main(arguments: Namespace) -> int:
 
 async def _until_stopped(settings: Settings, arguments: Namespace) -> int:
     async with stop_on_signals() as stop:
-        code = await unless_stopped(stop, _carry_out(settings, arguments))
+        try:
+            code = await unless_stopped(stop, _carry_out(settings, arguments))
+        except ExceptionGroup as several:  # what segments and lanes break on comes in groups
+            raise _first(several) from several
     if code is None:
         say("interrupted; what was read before is read on")
         return FAILED
     return code
+
+
+def _first(several: BaseException) -> BaseException:
+    while isinstance(several, BaseExceptionGroup):
+        several = several.exceptions[0]
+    return several
 
 
 async def _carry_out(settings: Settings, arguments: Namespace) -> int:

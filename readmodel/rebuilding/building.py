@@ -1,7 +1,8 @@
 """The scan of the event store into a generation that nobody feeds yet: read, folded and written side by side, in bounded memory."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,6 +19,8 @@ BATCH_EVENTS: Final = 5_000
 ODD_AT_ONCE: Final = 500
 """Streams that are read by themselves, before the scan goes on."""
 STREAMS_A_CALL: Final = 200
+LOADERS: Final = 3
+"""Batches written at once."""
 
 
 @dataclass(slots=True)
@@ -34,6 +37,31 @@ class Built:
     units: float = 0.0
 
 
+class _Turns:
+    """Several load at once, or one applies in the projector's way: loading takes none of the locks that keep a stream from both."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(LOADERS)
+        self._first = asyncio.Lock()
+
+    @asynccontextmanager
+    async def loading(self) -> AsyncIterator[None]:
+        async with self._first:
+            await self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
+
+    @asynccontextmanager
+    async def applying(self) -> AsyncIterator[None]:
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(self._first)
+            for _ in range(LOADERS):
+                await held.enter_async_context(self._free)
+            yield
+
+
 @dataclass(slots=True)
 class _Work:
     batch: Batch = field(default_factory=Batch)
@@ -45,6 +73,7 @@ class Building:
 
     def __init__(self, folder: Folder, loader: Loader, projecting: Projecting, budget: Budget) -> None:
         self._folder, self._loader, self._projecting, self._budget = folder, loader, projecting, budget
+        self._turns = _Turns()
         self.built = Built()
 
     async def scan(self, pages: Pages, segments: int) -> None:
@@ -86,11 +115,13 @@ class Building:
         if not batch.streams:
             return
         try:
-            await self._loader.write(batch)
+            async with self._turns.loading():
+                await self._loader.write(batch)
         except UnstorableData:
             # One of them PostgreSQL does not take, or it is there already: the projector's own way finds out which.
-            for part in _parts(batch.commits, STREAMS_A_CALL):
-                await self._projecting.project(part)
+            async with self._turns.applying():
+                for part in _parts(batch.commits, STREAMS_A_CALL):
+                    await self._projecting.project(part)
             self.built.odd += batch.streams
         self.built.streams += batch.streams
         self.built.events += batch.events
@@ -98,7 +129,8 @@ class Building:
     async def _oddly(self, work: _Work) -> None:
         streams, work.odd = sorted(work.odd), set()
         for start in range(0, len(streams), STREAMS_A_CALL):
-            applied = await self._projecting.catch_up(streams[start : start + STREAMS_A_CALL])
+            async with self._turns.applying():
+                applied = await self._projecting.catch_up(streams[start : start + STREAMS_A_CALL])
             self.built.events += sum(applied.advanced.values())
         self.built.odd += len(streams)
         self.built.streams += len(streams)

@@ -1,9 +1,9 @@
 """Batches into the tables of a generation that nobody feeds yet: rows by COPY, sums added up, all of a batch or nothing.
 
+No locks are taken: whoever applies to the same generation in the projector's way must not do so meanwhile (`building` sees to it).
 Secondary indexes are made at the end, when all rows are there.
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -29,10 +29,9 @@ Converter = Callable[[Any], Any]
 class Loader:
     """Of one generation; `database` is at it."""
 
-    def __init__(self, database: Database, registry: Registry, writers: int = 3) -> None:
+    def __init__(self, database: Database, registry: Registry) -> None:
         self._database = database
         self._schema = schema_of(database.generation)
-        self._free = asyncio.Semaphore(writers)
         self._converters: dict[Table, list[tuple[int, Converter]]] = {}
         self._tables = [table for each in all_projections(registry) for table in each.tables]
 
@@ -42,13 +41,12 @@ class Loader:
             sums = batch.sums()
         except TypeError as wrong:
             raise UnstorableData(f"values do not compare: {wrong}") from wrong
-        async with self._free:
-            with database_errors():
-                async with self._database.engine.begin() as connection:
-                    for table in sorted(batch.rows, key=lambda table: str(table.name)):
-                        await self._copy(connection, table, batch.rows[table])
-                    for table in sorted(sums, key=lambda table: str(table.name)):
-                        await write_sums(connection, table, sums[table])
+        with database_errors():
+            async with self._database.engine.begin() as connection:
+                for table in sorted(batch.rows, key=lambda table: str(table.name)):
+                    await self._copy(connection, table, batch.rows[table])
+                for table in sorted(sums, key=lambda table: str(table.name)):
+                    await write_sums(connection, table, sums[table])
 
     async def _copy(self, connection: AsyncConnection, table: Table, rows: Sequence[Values]) -> None:
         # A statement first: the transaction begins with it, and COPY goes past SQLAlchemy.
@@ -89,13 +87,12 @@ class Loader:
 
     async def analyze(self) -> None:
         """So that the first queries after the switch are planned as those before it were."""
-        async with self._free:
-            with database_errors():
-                async with self._database.engine.connect() as connection:
-                    alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
-                    quote = _DIALECT.identifier_preparer.quote
-                    for table in (*self._tables, POSITIONS):
-                        await alone.execute(text(f"ANALYZE {quote(self._schema)}.{quote(table.name)}"))
+        with database_errors():
+            async with self._database.engine.connect() as connection:
+                alone = await connection.execution_options(isolation_level="AUTOCOMMIT")
+                quote = _DIALECT.identifier_preparer.quote
+                for table in (*self._tables, POSITIONS):
+                    await alone.execute(text(f"ANALYZE {quote(self._schema)}.{quote(table.name)}"))
 
 
 def _converters(table: Table) -> Iterable[tuple[int, Converter]]:
