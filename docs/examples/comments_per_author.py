@@ -2,7 +2,8 @@
 
 It has no home table: it writes only deltas, and how far each stream was applied is kept in `positions`. To run it: set
 `HEADRACE_DOMAIN=docs.examples.comments_per_author:DOMAIN`, run `headrace provision` (which creates its table), start the roles,
-and query `comments_per_author` with SQL. Streams that are older than the projection follow at their next event, whole.
+and query `comments_per_author` with SQL. Streams that are older than the projection follow at their next event, whole, or all at once
+by `headrace rebuild rds`.
 """
 
 from dataclasses import replace
