@@ -1,6 +1,7 @@
 """PostgreSQL: an engine on one generation of the read model, bounded pools and waits, vendor errors translated at this edge."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from runtime.settings import Settings
 CONNECT_SECONDS: Final = 2.0
 _CONFLICTS: Final = frozenset({"40001", "40P01"})
 _NO_SCHEMA: Final = frozenset({"42P01", "3F000"})
+_BY_DRIVER: Final = re.compile(r"(invalid input for query argument \$\d+): .*\(([^()]*)\)", re.DOTALL)
+"""A value that asyncpg cannot send as its column's type. What it is comes before why."""
 _OTHER_TABLES: Final = frozenset({"42703", "42804", "42P10"})
 """No such column, another type, no such key."""
 
@@ -110,9 +113,11 @@ def translated(state: str, said: str) -> Exception:
 
 
 def _first_line(wrong: DBAPIError) -> str:
-    """What the server said, without the statement and its parameters."""
+    """What was said, without the statement, its parameters, and the value that it was about: this is stored, printed and logged."""
     said = str(wrong.orig).rpartition("'>: ")[2].strip()
-    return said.splitlines()[0][:300] if said else ""
+    if (by_driver := _BY_DRIVER.fullmatch(said)) is not None:
+        said = f"{by_driver[1]}: {by_driver[2]}"
+    return said.splitlines()[0].partition(': "')[0][:300] if said else ""
 
 
 def open_engine(settings: Settings, search_path: str, limits: Limits | None = None) -> AsyncEngine:

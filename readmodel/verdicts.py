@@ -4,7 +4,7 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from events.envelope import Commit
-from events.ids import Version
+from events.ids import MAX_VERSION, Version
 
 
 class Verdict(StrEnum):
@@ -34,7 +34,11 @@ START: Final = Position(Version(0), Version(0), "")
 
 def well_formed(commit: Commit) -> bool:
     """Whether its versions can be a commit's at all; others are no commit of ours, whatever the stream holds."""
-    return 1 <= commit.first <= commit.last and 0 <= commit.previous < commit.first and ((commit.previous == 0) == (commit.first == 1))
+    return (
+        1 <= commit.first <= commit.last <= MAX_VERSION
+        and 0 <= commit.previous < commit.first
+        and ((commit.previous == 0) == (commit.first == 1))
+    )
 
 
 def judge(position: Position, commit: Commit, head_id: str, *, parked: bool = False) -> Verdict:

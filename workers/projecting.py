@@ -10,7 +10,7 @@ import redis.exceptions
 from msgspec import MsgspecError
 
 from events.envelope import ENCODER, Commit
-from events.ids import StreamId, stream_parts
+from events.ids import MAX_VERSION, StreamId, stream_parts
 from events.outcome import projected_channel
 from events.parcel import NewerParcel, Stub, UnreadableParcel, read_commits
 from readmodel.verdicts import well_formed
@@ -70,7 +70,7 @@ def _check(commits: Sequence[Commit], stubs: Sequence[Stub]) -> None:
         if not well_formed(commit):
             raise UnreadableParcel(f"versions {commit.first}-{commit.last} after {commit.previous} are no commit's")
     for stub in stubs:
-        if not 1 <= stub.first <= stub.last:
+        if not 1 <= stub.first <= stub.last <= MAX_VERSION:
             raise UnreadableParcel(f"versions {stub.first}-{stub.last} are no stub's")
     if any(stream_parts(stream) is None for stream in _streams(commits, stubs)):
         raise UnreadableParcel("a stream's name is none")

@@ -49,26 +49,6 @@ async def test_a_comments_life_becomes_a_row_and_its_pictures_sums(projecting: P
     assert await rows(database, "pictures", "picture_id", "comment_count", "revision") == [("p", 1, 5)]
 
 
-async def test_shuffled_and_doubled_batches_come_to_what_order_comes_to(
-    projecting: Projecting,
-    database: Database,
-    store: MemoryStore,
-) -> None:
-    dice = random.Random(7)
-    commits = [each for n in range(40) for each in history(comment(n), f"p{n % 5}", updates=n % 6, deleted=n % 3 == 0, each=1 + n % 2)]
-    await stored(store, *commits)
-    batch = commits * 2
-    dice.shuffle(batch)
-    for start in range(0, len(batch), 23):
-        await projecting.project(batch[start : start + 23])
-    shuffled = await everything(database)
-    async with database.engine.begin() as connection:
-        await connection.execute(text("TRUNCATE comments, pictures, positions"))
-    await projecting.project(commits)
-    assert await everything(database) == shuffled
-    assert await count_parked(database.engine) == 0
-
-
 async def test_a_hole_is_filled_from_the_store(projecting: Projecting, database: Database, store: MemoryStore) -> None:
     commits = await stored(store, *history(comment(1), updates=5))
     applied = await projecting.project([commits[4]])
