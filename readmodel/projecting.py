@@ -24,6 +24,7 @@ from readmodel.planning import Fault, Unit, filled, merged, parts, units_of
 from readmodel.projection import Projection
 from readmodel.verdicts import Position
 from runtime.lifecycle import backoff
+from runtime.metrics import CONFLICTS
 
 FETCHES_AT_ONCE: Final = 8
 CONFLICT_ATTEMPTS: Final = 6
@@ -129,6 +130,7 @@ class Projecting:
             try:
                 return await self._applier.apply(units)
             except DatabaseConflict:
+                CONFLICTS.inc()
                 await asyncio.sleep(backoff(attempt, random.random(), first=0.01, most=0.5))  # noqa: S311 - jitter
         return await self._applier.apply(units)
 

@@ -64,6 +64,9 @@ REPUBLISHED: Final = Counter(
 )
 TRAIL_PENDING: Final = Gauge("headrace_trail_pending", "Commits on the stream that some projector has not passed", registry=REGISTRY)
 READS: Final = Counter("headrace_reads", "Queries by the tier that answered", ["source"], registry=REGISTRY)
+CONFLICTS: Final = Counter(
+    "headrace_database_conflicts", "Transactions that PostgreSQL ended for another's sake and that were tried again", registry=REGISTRY
+)
 PARKED: Final = Gauge(
     "headrace_parked_streams",
     "Streams parked for this projector, as PostgreSQL has them: the same in all its processes",
