@@ -1,7 +1,11 @@
 """`headrace parked` as operators run it: on a real store, PostgreSQL and Redis; what it says and how it exits."""
 
+import asyncio
 import io
 import json
+import os
+import random
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
@@ -10,6 +14,7 @@ from typing import Any
 
 import pytest
 from redis.asyncio import Redis
+from sqlalchemy import text
 
 from events.dynamo_store import DynamoStore, open_store
 from events.envelope import Commit
@@ -40,6 +45,16 @@ class Place:
     aws: Aws
     store: DynamoStore
     projecting: Projecting
+
+    def environment(self) -> dict[str, str]:
+        """For a process of its own."""
+        own = {
+            "AWS_ENDPOINT_URL": self.settings.aws_endpoint_url or "",
+            "HEADRACE_DATABASE_URL": self.settings.database_url,
+            "HEADRACE_REDIS_URL": self.settings.redis_url,
+            "HEADRACE_STACK": self.settings.stack,
+        }
+        return {**os.environ, **own}
 
     async def run(self, *words: str) -> tuple[int, Any, str]:
         """(exit code, the object on stdout, all that was said)."""
@@ -143,3 +158,48 @@ async def test_the_gauges_say_what_postgresql_has(place: Place, database: Databa
     assert (gauge("parked", reason="gap"), gauge("discarded")) == (0, 1)
     await parks.count(database.engine, "amqp")
     assert gauge("discarded") == 0
+
+
+@pytest.mark.slow
+async def test_a_redrive_killed_anywhere_leaves_every_stream_parked_or_applied(place: Place, database: Database) -> None:
+    """`kill -9` of the command itself, each with work in hand; what it had done stays done, and the next one goes on."""
+    dice, kills = random.Random(5), 0
+    lives = [history(named(f"killed-{n}"), updates=7) for n in range(400)]
+    await place.projecting.project([each for life in lives for each in (life[0], life[-1])])
+    for step in range(8):
+        for start in range(0, len(lives), 100):
+            await place.store.append([life[step] for life in lives[start : start + 100]])
+    left = await count_parked(database.engine)
+    assert left == 400
+    while left:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "headrace", "parked", "redrive", "--all", "--state", "/nowhere", env=place.environment()
+        )
+        begun, wanted = left, dice.uniform(0.05, 0.3)
+        while process.returncode is None and left > begun - wanted * 400 and kills < 6:
+            await asyncio.sleep(0.005)
+            left = await count_parked(database.engine)
+        if kills < 6 and process.returncode is None:
+            process.kill()
+            kills += left > 0
+        await process.wait()
+        left = await count_parked(database.engine)
+        assert await neither(database) == 0
+        await (await place.aws.dynamodb()).delete_item(TableName=table_name(place.settings, "control"), Key={"id": {"S": "redrive-parked"}})
+    assert kills >= 3
+    async with database.engine.connect() as connection:
+        found = await connection.execute(text("SELECT DISTINCT version FROM comments"))
+        assert [row.version for row in found] == [8]
+        counted = await connection.execute(text("SELECT comment_count, revision FROM pictures"))
+        assert [tuple(row) for row in counted] == [(400, 3200)]
+
+
+async def neither(database: Database) -> int:
+    """Streams that are not parked and not at their head, in one snapshot."""
+    async with database.engine.connect() as connection:
+        found = await connection.execute(
+            text(
+                "SELECT count(*) FROM comments c WHERE version < 8 AND NOT EXISTS (SELECT FROM headrace.parked p WHERE p.stream = c.stream)"
+            )
+        )
+        return int(found.scalar_one())
