@@ -1,9 +1,7 @@
 """A second projection of the comments domain: how many comments each author has, and when they last wrote one.
 
-It has no home table: it writes only deltas, and how far each stream was applied is kept in `positions`. To run it: set
-`HEADRACE_DOMAIN=docs.examples.comments_per_author:DOMAIN`, run `headrace provision` (which creates its table), start the roles,
-and query `comments_per_author` with SQL. Streams that are older than the projection follow at their next event, whole, or all at once
-by `headrace rebuild rds`.
+It has no home table: it writes only deltas, and how far each stream was applied is kept in `positions`. How to run it, fill it from
+history and query it: docs/domains.md.
 """
 
 from dataclasses import replace
