@@ -1,6 +1,7 @@
 """`headrace history STREAM`: a stream's events as they are stored, one JSON object a line."""
 
 import asyncio
+import os
 import sys
 from argparse import ArgumentParser, Namespace
 
@@ -35,6 +36,10 @@ async def _print(settings: Settings, stream: StreamId) -> int:
     if not events:
         print(f"headrace history: no stream {stream}", file=sys.stderr)
         return 1
-    for event in events:
-        print(msgspec.json.encode(event).decode())
+    try:
+        for event in events:
+            sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")  # JSON is UTF-8, whatever the terminal's locale
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # who reads it has had enough; what is still buffered goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0

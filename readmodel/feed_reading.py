@@ -184,7 +184,8 @@ class Changes:
         (row,) = await self._ask(_LONG_BEFORE, {"at": to_datetime(Micros(max(0, at - LONGEST_SECONDS * 1_000_000)))})
         gone = _behind(row.gone_transaction, row.gone_number)
         found = gone if row.transaction is None else Point(int(row.transaction), row.number)
-        return Start(max(found, gone), from_datetime(row.gone_at) >= at, from_datetime(row.now))
+        missed = gone > Point(0) and from_datetime(row.gone_at) >= at
+        return Start(max(found, gone), missed, from_datetime(row.now))
 
     async def _ask(self, statement: Any, values: dict[str, Any]) -> Sequence[Any]:
         with database_errors():

@@ -19,6 +19,8 @@ from runtime.times import Micros, parse_rfc3339
 MOST_FOLLOWERS: Final = 1000
 FULL_SECONDS: Final = 5
 """Until one may try again where too many follow."""
+LATEST: Final = parse_rfc3339("9999-12-31T00:00:00Z")
+"""A later time might be none in another zone."""
 HEADERS: Final[list[Header]] = [
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-store"),
@@ -123,7 +125,7 @@ def _begin(request: Request, given: dict[str, list[str]]) -> Point | Micros | No
     if point is not None:
         return point
     try:
-        return max(NEVER, parse_rfc3339(since))
+        return min(max(NEVER, parse_rfc3339(since)), LATEST)
     except (ValueError, OverflowError):
         raise malformed("since must be an event's id or an RFC 3339 time with a zone") from None
 

@@ -3,19 +3,28 @@
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 
+from events.comments.events import CommentCreated
+from events.domain import Registry
 from events.ids import stream_parts
+from events.memory_store import MemoryStore
 from events.parcel import read_commands
+from readmodel.database import PROJECTING, open_database
+from readmodel.projecting import Projecting
 from runtime.aws import open_aws
 from runtime.settings import Settings
 from runtime.stack import load_stack
+from tests.support.sse import Feed, following
+from tests.unit.readmodel.commits import comment, commit
 
 
 def environment(settings: Settings, **more: str) -> dict[str, str]:
@@ -74,6 +83,50 @@ async def test_a_gateway_serves_and_drains(settings: Settings) -> None:
             assert await running.wait() == 0
     taken = await received(settings)
     assert streams <= taken
+
+
+async def test_feeds_end_with_it_at_once(settings: Settings) -> None:
+    loop = asyncio.get_running_loop()
+    async with process(environment(settings)) as running, AsyncExitStack() as callers:
+        url = f"http://127.0.0.1:{await port_of(running)}"
+        feeds = [await callers.enter_async_context(following(url)) for _ in range(20)]
+        assert {feed.status for feed in feeds} == {200}
+        began = loop.time()
+        running.send_signal(signal.SIGTERM)
+        for feed in feeds:
+            with pytest.raises(EOFError):
+                await feed.next()
+        async with asyncio.timeout(10):
+            assert await running.wait() == 0
+        assert loop.time() - began < 5
+
+
+async def test_who_does_not_read_the_feed_costs_no_memory(settings: Settings, registry: Registry) -> None:
+    """Twenty of them, and twenty megabytes for each."""
+    async with process(environment(settings)) as running, AsyncExitStack() as callers:
+        url = f"http://127.0.0.1:{await port_of(running)}"
+        for _ in range(20):
+            await callers.enter_async_context(following(url, limit=2**10))
+        reading = await callers.enter_async_context(following(url, limit=2**18))
+        database = await callers.enter_async_context(open_database(settings, PROJECTING))
+        projecting = Projecting(database, registry, MemoryStore())
+        await _project(projecting, reading, 10)
+        before = memory_of(running.pid)
+        for _ in range(5):
+            await _project(projecting, reading, 50)
+        assert memory_of(running.pid) - before < 60 * 1024 * 1024
+
+
+async def _project(projecting: Projecting, reading: Feed, many: int) -> None:
+    commits = [commit(comment(secrets.token_hex(8)), 1, 0, CommentCreated("p", "ann", "x" * 80_000)) for _ in range(many)]
+    await projecting.project(commits)
+    await reading.take(many)
+
+
+def memory_of(pid: int) -> int:
+    """Resident, in bytes."""
+    pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
 async def received(settings: Settings) -> set[str]:

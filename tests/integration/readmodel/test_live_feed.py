@@ -144,9 +144,12 @@ async def test_since_a_time(live: Live) -> None:
     async with following(live.url, f"/events?since={at}") as feed:
         await live.apply(*history(comment(3)))
         assert [each.data["stream"] for each in await feed.take(2)] == ["comment-2", "comment-3"]
-    async with following(live.url, "/events?since=2999-01-01T00:00:00Z") as feed:
-        await live.apply(*history(comment(4)))
-        assert (await feed.next()).data["stream"] == "comment-4"
+    for number, later in enumerate(("2999-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"), 4):
+        async with following(live.url, f"/events?since={later}") as feed:
+            await live.apply(*history(comment(number)))
+            assert (await feed.next()).data["stream"] == comment(number)
+    async with following(live.url, "/events?since=0001-01-01T00:00:00%2B01:00") as feed:
+        assert (await feed.next()).data["stream"] == "comment-1"
 
 
 async def test_who_comes_from_before_what_is_kept_is_told(live: Live) -> None:
