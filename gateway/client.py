@@ -9,7 +9,7 @@ same id), `NotOurs`. A session (`client.session()`) holds its reads to its own w
 """
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from math import ceil
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -21,13 +21,14 @@ import msgspec
 from gateway.calling.batching import Way, batched
 from gateway.calling.connection import Answer
 from gateway.calling.failures import NotOurs, Refused, Unavailable
+from gateway.calling.feed import Change, follow
 from gateway.calling.pool import Pool
 from gateway.calling.refusing import refusal
 from gateway.calling.repeating import repeated
 from gateway.calling.shapes import ENCODER, PENDING, Command, Comment, CommentPage, Picture, Receipt
 from gateway.session import Session
 
-__all__ = ["Client", "Command", "Comment", "NotOurs", "Picture", "Receipt", "Refused", "Session", "Unavailable", "new_id"]
+__all__ = ["Change", "Client", "Command", "Comment", "NotOurs", "Picture", "Receipt", "Refused", "Session", "Unavailable", "new_id"]
 
 DEADLINE_SECONDS: Final = 30.0
 ANSWER_SECONDS: Final = 15.0
@@ -148,6 +149,20 @@ class Client:
             cursor = page.next_cursor if page is not None else None
             if cursor is None:
                 return
+
+    def changes(self, *, since: str = "", **subject: str) -> AsyncGenerator[Change, None]:
+        """What becomes visible, for as long as it is asked for: one `picture_id`'s changes, or all.
+
+        `since`: the `id` of the last change had, or an RFC 3339 time; from now on without. In order a stream, each once, over as many
+        connections as it takes. A change named `reset` says that some were missed, which are no longer kept. Raises Unavailable when
+        nothing is heard of the gateway for `deadline` seconds.
+        """
+
+        def request(last_id: str) -> bytes:
+            given = {**subject, "since": last_id or since}
+            return self._request("GET", f"/events?{urlencode({name: value for name, value in given.items() if value})}")
+
+        return follow(self._pool, request, self._deadline)
 
     async def _get(self, path: str, kind: type[_T], hold: Hold, given: Mapping[str, str] = NOTHING) -> _T | None:
         """None for 404."""

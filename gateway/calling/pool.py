@@ -55,6 +55,14 @@ class Pool:
             raise Lost("no connection in time") from exc
         return connection
 
+    async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection of the caller's own, beside the pool's. Raises OSError."""
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                return await asyncio.open_connection(self._host, self._port, ssl=self._tls)
+        except TimeoutError as exc:
+            raise Lost("no connection in time") from exc
+
     def close(self) -> None:
         """All idle connections; those in use end with their request."""
         self._closed = True

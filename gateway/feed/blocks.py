@@ -9,9 +9,9 @@ from readmodel.feed import Point, Told
 RETRY_MILLISECONDS = 2000
 
 
-def opening(point: Point) -> bytes:
+def opening(point: Point | None) -> bytes:
     """The first block: when to come again, and where from, if nothing else comes."""
-    return b"retry: %d\nid: %s\n\n" % (RETRY_MILLISECONDS, _text(point))
+    return b"retry: %d\n%s\n" % (RETRY_MILLISECONDS, _where(point))
 
 
 def event(told: Told) -> bytes:
@@ -20,14 +20,18 @@ def event(told: Told) -> bytes:
     return b"id: %s\nevent: %s\ndata: %s\n\n" % (_text(told.point), name, told.body)
 
 
-def heartbeat(point: Point) -> bytes:
+def heartbeat(point: Point | None) -> bytes:
     """A comment, and how far this follower is."""
-    return b":\nid: %s\n\n" % _text(point)
+    return b":\n%s\n" % _where(point)
 
 
 def missed(point: Point) -> bytes:
     """Changes that are no longer kept lay between where the follower was and this point."""
     return b'id: %s\nevent: reset\ndata: {"detail":"changes were missed; read anew what you show"}\n\n' % _text(point)
+
+
+def _where(point: Point | None) -> bytes:
+    return b"" if point is None else b"id: %s\n" % _text(point)
 
 
 def _text(point: Point) -> bytes:

@@ -14,7 +14,7 @@ from gateway.feed.lines import Form, Line, Wanted
 from gateway.feed.tail import Tail
 from gateway.requests import Disconnected
 from readmodel.feed import Point
-from readmodel.feed_reading import Asked, Changes
+from readmodel.feed_reading import NEVER, Asked, Changes
 from runtime.errors import Retryable
 from runtime.metrics import FEED_EVENTS, FEED_MISSED
 
@@ -45,6 +45,8 @@ class Follower:
     def __init__(self, source: Source, start: Point, wanted: Wanted, *, missed: bool, abort: Callable[[], None]) -> None:
         self._source, self._point, self._wanted, self._missed, self._abort = source, start, wanted, missed, abort
         self._loop = asyncio.get_running_loop()
+        self._known = wanted.since == NEVER
+        """Whether who resumes here gets the same; while it looks for where a time begins, only that time says where it is."""
         self._wrote = 0.0
         self._writing = False
         self._ended = False
@@ -72,14 +74,14 @@ class Follower:
             self._walking.cancel()
 
     async def _walk(self, write: Write, stirred: asyncio.Event) -> None:
-        await self._put(write, blocks.opening(self._point))
+        await self._put(write, blocks.opening(self._point if self._known else None))
         if self._missed:
             await self._put_missed(write)
         while True:
             stirred.clear()
             await self._step(write, stirred)
             if self._loop.time() - self._wrote >= HEARTBEAT_SECONDS:
-                await self._put(write, blocks.heartbeat(self._point))
+                await self._put(write, blocks.heartbeat(self._point if self._known else None))
 
     async def _step(self, write: Write, stirred: asyncio.Event) -> None:
         tail = self._source.tail
@@ -88,6 +90,7 @@ class Follower:
         elif not tail.reaches(self._point):
             await self._catch_up(write)
         else:
+            self._known = True
             end = tail.end
             for batch in tail.after(self._point):
                 await self._send(write, batch.of(self._wanted))

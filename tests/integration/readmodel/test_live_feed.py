@@ -14,6 +14,7 @@ from events.comments.events import CommentCreated
 from events.envelope import Commit
 from events.memory_store import MemoryStore
 from events.outcome import projected_channel
+from gateway.client import Client
 from gateway.feed import following as follower_module
 from gateway.feed import tail as tail_module
 from gateway.feed.route import Feed
@@ -142,6 +143,7 @@ async def test_since_a_time(live: Live) -> None:
     at = rfc3339(now())
     await live.apply(*history(comment(2)))
     async with following(live.url, f"/events?since={at}") as feed:
+        assert feed.last_id == ""  # who is cut off now asks for the same time again
         await live.apply(*history(comment(3)))
         assert [each.data["stream"] for each in await feed.take(2)] == ["comment-2", "comment-3"]
     for number, later in enumerate(("2999-01-01T00:00:00Z", "9999-12-31T23:59:59-23:59"), 4):
@@ -184,6 +186,19 @@ async def test_what_is_asked_wrongly_is_refused(live: Live) -> None:
         assert (await client.get("/events", headers={"Last-Event-ID": "42"})).status_code == 400
         assert (await client.head("/events")).headers["content-type"] == "text/event-stream"
         assert (await client.post("/events")).status_code == 405
+
+
+async def test_the_python_client_follows(live: Live) -> None:
+    async with Client(live.url) as client:
+        changes = client.changes(picture_id="mine", since=rfc3339(now()))
+        first = asyncio.ensure_future(anext(changes))
+        await live.apply(*history(comment(1), "mine", updates=1), *history(comment(2), "other"))
+        got = await first
+        assert (got.name, got.stream, got.version, got.picture_id) == ("comment.created", "comment-1", 1, "mine")
+        assert (await anext(changes)).version == 2
+        await changes.aclose()
+    async with following(live.url, f"/events?since={got.id}") as feed:
+        assert sorted(versions(await feed.take(2))) == [("comment-1", 2), ("comment-2", 1)]
 
 
 async def test_only_so_many_follow(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
