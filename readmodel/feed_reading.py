@@ -26,7 +26,7 @@ PAGE_ROWS: Final = 1000
 PAGE_BYTES: Final = 1024 * 1024
 """Of events; a single row may have more."""
 LONGEST_SECONDS: Final = 60
-"""No projector's transaction lasts longer: every statement and pause of it ends after a third of that."""
+"""A projector's transaction is taken not to last longer; every statement and every pause of it ends after a third of that."""
 NEVER: Final = Micros(0)
 
 _HORIZON: Final = text(
