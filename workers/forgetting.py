@@ -23,11 +23,12 @@ _LOG: Final = logs.get("pruning")
 @asynccontextmanager
 async def pruning(engine: AsyncEngine, seconds: int) -> AsyncIterator[None]:
     """While inside, rows older than so many seconds go; also those written before the feed was switched off (0)."""
-    task = asyncio.create_task(_prune(engine, seconds))
-    try:
-        yield
-    finally:
-        await ended(task)
+    async with asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(_prune(engine, seconds))
+        try:
+            yield
+        finally:
+            await ended(task)
 
 
 async def _prune(engine: AsyncEngine, seconds: int) -> None:

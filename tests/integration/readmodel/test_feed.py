@@ -29,6 +29,7 @@ from runtime.settings import Settings
 from runtime.times import Micros, now
 from tests.integration.readmodel.conftest import House
 from tests.unit.readmodel.commits import REGISTRY, broken, comment, commit, history, stored
+from workers.forgetting import pruning
 
 SUBJECTS = {kind: projection.subject for kind, projection in feeding(REGISTRY).items()}
 BEGINNING = Point(0)
@@ -230,6 +231,17 @@ async def test_what_is_pruned_is_a_beginning_and_is_known(projecting: Projecting
         assert await prune(database.engine, 0) == 0
     assert await prune(database.engine, 0) == 6
     assert await all_of(changes) == []
+
+
+async def test_beside_the_projector_old_changes_go_by_themselves(projecting: Projecting, changes: Changes, database: Database) -> None:
+    for number in range(5):
+        await projecting.project(history(comment(number)))
+    async with pruning(database.engine, 3600):
+        assert len(await all_of(changes)) == 5
+    async with pruning(database.engine, 0), asyncio.timeout(10):
+        while await all_of(changes):
+            pass
+    assert await prune(database.engine, 0) == 0
 
 
 async def test_since_a_time_nothing_of_it_is_left_out(projecting: Projecting, changes: Changes, database: Database) -> None:

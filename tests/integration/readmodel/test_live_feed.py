@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 
+import asyncpg
 import httpx
 import pytest
 from redis.asyncio import Redis
@@ -220,6 +221,25 @@ async def test_without_redis_it_comes_a_little_later(live: Live, monkeypatch: py
         monkeypatch.setattr(live.projector, "_stack", "elsewhere")
         await live.apply(*history(comment(1)))
         assert (await feed.next(3)).data["stream"] == "comment-1"
+
+
+async def test_it_outlives_its_connections_and_something_foreign_that_holds_the_server_back(live: Live, database_url: str) -> None:
+    foreign = await asyncpg.connect(database_url)
+    try:
+        async with foreign.transaction(), AsyncExitStack() as callers:
+            await foreign.execute("SELECT pg_current_xact_id()")
+            feed = await callers.enter_async_context(following(live.url))
+            await live.apply(*history(comment(1)))
+            assert (await feed.next(5)).data["stream"] == "comment-1"
+            ended = await foreign.fetchval(
+                "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = $1 AND query LIKE '%SELECT%'",
+                live.database.engine.url.database,
+            )
+            assert ended > 0
+            await live.apply(*history(comment(2)))
+            assert (await feed.next(5)).data["stream"] == "comment-2"
+    finally:
+        await foreign.close()
 
 
 LARGE = 120
