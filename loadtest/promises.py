@@ -4,7 +4,7 @@ A picture has at most `MOST` comments in its life, so that a reader can name all
 must see. What is sent and not yet answered may show or not.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -58,11 +58,11 @@ class CommentPromise:
 
 
 class AlbumPromise:
-    """Made before a read of a picture or its list, judged after it."""
+    """Made before a read of a picture or its list, held to the tokens of these of its comments; judged after it."""
 
-    def __init__(self, album: Album) -> None:
+    def __init__(self, album: Album, lives: Iterable[Life]) -> None:
         self._album = album
-        self._known = [(life, life.version, life.deleted) for life in album.lives if life.version]
+        self._known = [(life, life.version, life.deleted) for life in lives if life.version]
         self.tokens = [life.token for life, _, _ in self._known]
 
     def miscounted(self, count: int) -> str:

@@ -34,25 +34,26 @@ from loadtest.wire import Connections
 from runtime.redis_client import open_redis
 
 WRITERS: Final = 4
-READERS: Final = 24
+READERS: Final = 48
 ALBUMS: Final = 8
-WAIT: Final = 5
-"""Seconds that a read held to tokens may wait."""
+WAIT: Final = 1
+"""Seconds that a read held to tokens may wait: the default."""
 BARE: Final = 0.2
 """Reads without a token."""
 ANSWER_SECONDS: Final = 45.0
-RESTART_SECONDS: Final = 3.0
+WRITE_PAUSE: Final = 0.05
+FEW: Final = 3
 EXAMPLES: Final = 20
 PROJECTORS: Final = ("projector-rds", "projector-cache")
 
 
 class Sizes(NamedTuple):
-    """`flush`: seconds between two flushes; 0: none. `restarts`: projectors are ended."""
+    """`flush` and `restart`: seconds between two flushes, and between two ends of a projector; 0: none."""
 
     reads: int
     seed: int
     flush: float
-    restarts: bool
+    restart: float
 
 
 class Http:
@@ -116,7 +117,7 @@ class Tokens:
 
     async def _write(self, number: int, over: asyncio.Event) -> None:
         mine = range(number, ALBUMS, WRITERS)
-        while not over.is_set():
+        while not await _set_within(over, self._dice.random() * WRITE_PAUSE):
             place = self._dice.choice(mine)
             alive = [life for life in self._albums[place].lives if not life.deleting]
             way = self._dice.random()
@@ -176,9 +177,11 @@ class Tokens:
             self._judged("comment", bare, promise.broken(body["version"] if status == 200 else None))
 
     async def _read_album(self, album: Album, bare: bool, *, listed: bool) -> None:
-        promise = AlbumPromise(album)
+        chosen = album.lives if self._dice.random() < 0.5 else self._dice.sample(album.lives, min(FEW, len(album.lives)))
+        promise = AlbumPromise(album, chosen)
         path = f"/pictures/{album.picture_id}" + ("/comments?limit=100" if listed else "")
         status, body = await self._get(path, [] if bare else promise.tokens)
+        bare = bare or not promise.tokens
         if status == 200 and listed:
             self._judged("list", bare, promise.mislisted({each["comment_id"]: each["version"] for each in body["comments"]}))
         elif status == 200:
@@ -214,7 +217,7 @@ class Tokens:
     async def _restart(self, over: asyncio.Event) -> None:
         """One projector after the other, each once it is ready again: one that dies before it was ready too often ends the stack."""
         turn = 0
-        while self._sizes.restarts and not await _set_within(over, RESTART_SECONDS):
+        while self._sizes.restart and not await _set_within(over, self._sizes.restart):
             part = self._on.part(PROJECTORS[turn % 2])
             if part.pid is None or not await answers(part.probe):
                 continue
@@ -234,8 +237,8 @@ async def _set_within(event: asyncio.Event, seconds: float) -> bool:
 
 async def measure(folder: Path, sizes: Sizes) -> Found:
     """Everything. Raises WrongUse, StackFailed."""
-    if sizes.reads < 1 or sizes.flush < 0:
-        raise WrongUse("--reads at least 1, --flush at least 0")
+    if sizes.reads < 1 or sizes.flush < 0 or sizes.restart < 0:
+        raise WrongUse("--reads at least 1, --flush and --restart at least 0")
     on = ground(folder)
     http = Http(on.stack.gateway)
     tokens = Tokens(on, http, sizes)
@@ -273,9 +276,9 @@ def main() -> int:
     parser.add_argument("--reads", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(10**6))
     parser.add_argument("--flush", type=float, default=1.0, help="seconds between flushes of Redis (1); 0: none")
-    parser.add_argument("--no-restarts", action="store_true", help="leave the projectors alone")
+    parser.add_argument("--restart", type=float, default=5.0, help="seconds between ends of a projector, once it is ready (5); 0: none")
     given = parser.parse_args()
-    sizes = Sizes(given.reads, given.seed, given.flush, not given.no_restarts)
+    sizes = Sizes(given.reads, given.seed, given.flush, given.restart)
     return carried_out("loadtest.tokens", measure(Path(given.state), sizes), told)
 
 

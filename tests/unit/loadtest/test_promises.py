@@ -22,7 +22,7 @@ def test_a_comment_shows_its_token_or_more_and_nothing_once_it_is_gone() -> None
 def test_a_picture_counts_what_was_told_and_perhaps_what_is_on_its_way() -> None:
     coming, leaving = Life("coming"), Life("leaving", version=2, deleting=True)
     album = Album("p", [Life("a", version=1), Life("gone", version=5, deleting=True, deleted=True), coming, leaving])
-    promise = AlbumPromise(album)
+    promise = AlbumPromise(album, album.lives)
     assert promise.tokens == ["comment-a@1", "comment-gone@5", "comment-leaving@2"]
     assert [promise.miscounted(count) for count in (1, 2, 3)] == ["", "", ""]
     assert promise.miscounted(0) == "p counts 0 comments, not 1 to 3"
@@ -33,12 +33,20 @@ def test_a_picture_counts_what_was_told_and_perhaps_what_is_on_its_way() -> None
 
 def test_a_list_shows_each_at_its_token_or_more() -> None:
     album = Album("p", [Life("a", version=2), Life("b", version=1), Life("gone", version=3, deleting=True, deleted=True)])
-    promise = AlbumPromise(album)
+    promise = AlbumPromise(album, album.lives)
     assert promise.mislisted({"a": 2, "b": 4}) == ""
     assert promise.mislisted({"a": 1, "b": 1}) == "a@2 is listed at 1"
     assert promise.mislisted({"a": 2}) == "b@1 is missing in the list of p"
     assert promise.mislisted({"a": 2, "b": 1, "gone": 2}) == "gone@3 (deleted) is listed at 2"
     assert promise.mislisted({"a": 2, "b": 1, "stranger": 1}) == "p counts 3 comments, not 2 to 2"
+
+
+def test_who_names_one_comment_is_promised_that_one() -> None:
+    album = Album("p", [Life("a", version=2), Life("b", version=1)])
+    promise = AlbumPromise(album, album.lives[:1])
+    assert promise.tokens == ["comment-a@2"]
+    assert [promise.mislisted(shown) for shown in ({"a": 2}, {"a": 3, "b": 1})] == ["", ""]
+    assert promise.mislisted({"b": 1}) == "a@2 is missing in the list of p"
 
 
 def test_a_picture_never_has_more_than_a_reader_can_name() -> None:
