@@ -31,10 +31,9 @@ if TYPE_CHECKING:
 SIGNALS: Final = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal.SIGSTOP}
 RELAY: Final = "relay"
 DRAWN, ANYBODY, LAST = 0.35, 0.7, 0.9
-"""Shares of the time between two strikes: until then the one that was drawn is waited for, any projector is, anybody will do.
-
-A relay that holds the lease nearly always has work: were it struck whenever others have none, none would ever get on with it.
-"""
+"""Shares of the time between two strikes: until then the one that was drawn is waited for, any that has work is, anybody will do."""
+RELAY_SECONDS: Final = 8.0
+"""Leave for a relay to get on, when it was not drawn."""
 BLIND: Final = 0.15
 """Share of the strikes that look for nothing: they meet whoever stands by, or is just starting."""
 MOST_EARLY: Final = 2
@@ -43,6 +42,9 @@ FORGET: Final = 0.02
 """Share of the looks at it that end that while."""
 _IN_HAND: Final = re.compile(r"^headrace_in_hand_messages ([0-9.e+]+)$", re.M)
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=0.5)
+
+Struck = tuple[Part, int | None]
+"""Who was, and what it had in hand; None: it was starting."""
 
 
 class Strike(Struct, frozen=True):
@@ -77,42 +79,61 @@ class Nemesis:
         self._early: Counter[str] = Counter()
         self._standing: dict[int, str] = {}
         """Processes that are stopped now, and their roles: one of a role at a time, so that there is work to be met."""
+        self._relay_struck = 0.0
         self.strikes: list[Strike] = []
 
     async def run(self) -> None:
         """Until the plan's time is over; then everybody goes on."""
         began = monotonic()
-        async with aiohttp.ClientSession(timeout=_TIMEOUT) as http, asyncio.TaskGroup() as standing:
+        async with aiohttp.ClientSession(timeout=_TIMEOUT) as self._http, asyncio.TaskGroup() as standing:
             for number in range(int(self._plan.seconds / self._plan.every)):
                 await asyncio.sleep(max(0.0, began + number * self._plan.every - monotonic()))
                 how = self._chance.choice(self._plan.signals)
                 if how == "stop" and set(self._plan.roles) <= {*self._standing.values()}:
                     how = "kill"
-                struck = await self._strike(http, how)
+                struck = await self._strike(how)
                 if struck is None:
                     continue
                 victim, in_hand = struck
                 self._early[victim.name] = self._early[victim.name] + 1 if in_hand is None else 0
                 self.strikes.append(Strike(round(monotonic() - began, 2), victim.name, victim.role, how, in_hand or 0, in_hand is not None))
+                if victim.role == RELAY and in_hand:
+                    self._relay_struck = monotonic()
                 if how == "stop" and victim.pid is not None:
                     self._standing[victim.pid] = victim.role
                     standing.create_task(self._goes_on(victim.pid))
 
-    async def _strike(self, http: aiohttp.ClientSession, how: str) -> tuple[Part, int | None] | None:
-        """Who was struck, and what it had in hand (None: it was starting). One is drawn, and waited for until it has something; then
-        any projector that has; then one that is drawn again, whatever it has. None: nobody serves."""
+    async def _strike(self, how: str) -> Struck | None:
+        """One is drawn, and waited for until it has something in hand; then whoever has; then one that is drawn again, whatever it has.
+        None: nobody serves."""
         blind, began, drawn = self._chance.random() < BLIND, monotonic(), self._victims(how)[:1]
         while (gone := (monotonic() - began) / self._plan.every) < LAST:
-            for victim in drawn:
-                in_hand = await self._look(http, victim)
-                if (in_hand or blind or (gone > ANYBODY and in_hand is not None)) and _struck(victim, SIGNALS[how]):
-                    return victim, in_hand
-                _told(victim, signal.SIGCONT)
+            struck: list[Struck] = []
+            anyhow = blind or gone > ANYBODY
+            await asyncio.gather(*(self._try(victim, how, struck, starting=blind, idle=anyhow) for victim in drawn))
+            if struck:
+                return struck[0]
             if gone > DRAWN:
                 drawn = self._victims(how)
-                drawn = drawn[:1] if gone > ANYBODY else [each for each in drawn if each.role != RELAY]
+                drawn = drawn[:1] if anyhow else [each for each in drawn if each.role != RELAY or self._relay_has_worked()]
             await asyncio.sleep(self._chance.uniform(0.0, 0.05))
         return None
+
+    async def _try(self, victim: Part, how: str, struck: list[Struck], *, starting: bool, idle: bool) -> None:
+        """Strike it in the moment in which it is seen to have work, unless another one was faster."""
+        in_hand: int | None = None
+        try:
+            in_hand = await self._look(victim)
+            wanted = starting if in_hand is None else idle or in_hand > 0
+            if wanted and not struck and _told(victim, SIGNALS[how]):
+                struck.append((victim, in_hand))
+        finally:
+            if how != "stop" or (victim, in_hand) not in struck:
+                _told(victim, signal.SIGCONT)  # from the look; what stands still takes no other signal than SIGKILL
+
+    def _relay_has_worked(self) -> bool:
+        """Since one was struck with work in hand. It nearly always has work: struck whenever others have none, none would ever get on."""
+        return monotonic() - self._relay_struck > RELAY_SECONDS
 
     def _victims(self, how: str) -> list[Part]:
         """Processes that may be struck so now, in any order."""
@@ -128,8 +149,8 @@ class Nemesis:
         self._chance.shuffle(found)
         return found
 
-    async def _look(self, http: aiohttp.ClientSession, victim: Part) -> int | None:
-        held = await self._held(http, victim)
+    async def _look(self, victim: Part) -> int | None:
+        held = await self._held(victim)
         return await self._unread(victim) if victim.role == RELAY and held is not None else held
 
     async def _goes_on(self, pid: int) -> None:
@@ -140,10 +161,10 @@ class Nemesis:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
 
-    async def _held(self, http: aiohttp.ClientSession, victim: Part) -> int | None:
+    async def _held(self, victim: Part) -> int | None:
         """Messages that it has not settled; None when it does not answer."""
         with suppress(aiohttp.ClientError, TimeoutError, OSError):
-            async with http.get(f"{victim.url}/metrics") as answer:
+            async with self._http.get(f"{victim.url}/metrics") as answer:
                 found = _IN_HAND.search(await answer.text())
                 return round(float(found[1])) if found else 0
         return None
@@ -166,11 +187,6 @@ class Nemesis:
                 return bool((await self._streams.get_records(ShardIterator=iterator, Limit=1))["Records"])
         except AwsRefused:  # trimmed: there is more than enough
             return True
-
-
-def _struck(victim: Part, how: signal.Signals) -> bool:
-    """False when it was gone already. A process that stands still takes no other signal than SIGKILL."""
-    return _told(victim, how) and (how == signal.SIGSTOP or _told(victim, signal.SIGCONT) or how == signal.SIGKILL)
 
 
 def _told(victim: Part, what: signal.Signals) -> bool:
