@@ -98,6 +98,8 @@ class Killing:
                 beside.create_task(self._until_quiet())
                 say("quiet")
             return await told
+        except TimeoutError as late:
+            raise StackFailed(f"the load did not end within {WAITS_SECONDS:g} s after its time") from late
         finally:
             if load.returncode is None:
                 load.kill()
