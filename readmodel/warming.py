@@ -33,9 +33,11 @@ class Warming:
         """Values, the old ones that were brought up as well."""
 
     async def run(self) -> None:
-        """All that is held when it begins. Raises DatabaseUnavailable, CacheUnavailable, or Redis's own errors from the search."""
-        async for page in auditing.cached(self._client, self._source):
-            names = sorted({key.removeprefix(self._source) for key, version in page if version is not None})
+        """All that is held when it begins. Raises DatabaseUnavailable, CacheUnavailable."""
+        held = auditing.Values(self._client, self._source)
+        async for page in held.keys():
+            versions = zip(page, await held.versions(page), strict=True)
+            names = sorted({key.removeprefix(self._source) for key, version in versions if version not in (None, auditing.ABSENT)})
             self.looked += len(names)
             for start in range(0, len(names), VALUES_A_CALL):
                 await self._some(names[start : start + VALUES_A_CALL])
