@@ -29,7 +29,7 @@ from readmodel.generations import beside, drop, feed, feed_not, leftovers, new_g
 from readmodel.hashing import TableDigest
 from readmodel.projecting import Projecting
 from readmodel.rebuilding.building import Building, Built
-from readmodel.rebuilding.comparing import Compared, Pair
+from readmodel.rebuilding.comparing import Compared, Pair, totals
 from readmodel.rebuilding.folding import Folder
 from readmodel.rebuilding.loading import Loader
 from runtime.errors import HeadraceError
@@ -61,7 +61,8 @@ class Comparison(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """The object of `headrace rebuild rds --json`. `events_per_s`: of the scan, indexes included; `tail`: commits that came meanwhile."""
+    """The object of `headrace rebuild rds --json`. `streams` and `events`: in the new generation once it was level; `events_per_s`: of the
+    scan, indexes included; `tail`: commits that came meanwhile."""
 
     generation: int
     instead_of: int
@@ -95,6 +96,7 @@ async def rebuild(ground: Ground, held: Alone, options: Options) -> Report:
             await tail.silent(3, DRAIN_SECONDS)
         await ground.unsubscribe()
         await level(ground, projecting, pair)
+        streams, events = await totals(ground.engine, ground.domains, new)
         compared = await settled(ground, pair, options.settle)
         switched = acceptable(compared.differences, pair, accept=options.accept_differences)
         if switched:
@@ -105,8 +107,8 @@ async def rebuild(ground: Ground, held: Alone, options: Options) -> Report:
     return Report(
         generation=new,
         instead_of=old,
-        streams=built.streams,
-        events=built.events,
+        streams=streams,
+        events=events,
         seconds=round(monotonic() - began, 3),
         events_per_s=round(built.events / seconds, 1),
         tail=tail.commits,

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.sql.selectable import FromClause
 
 from events.domain import Registry
-from events.ids import StreamId
+from events.ids import StreamId, stream_id
 from readmodel.control import PARKED, POSITIONS, schema_of
 from readmodel.database import database_errors
-from readmodel.domains import all_projections
+from readmodel.domains import all_projections, projections_of
 from readmodel.hashing import TableDigest, digests
 from readmodel.projection import Projection
 
@@ -160,6 +160,19 @@ async def _at_the_same(
     elif young:
         done.only_new.append(f"{projection.name} of {_many(young)} streams")
     return not differ and not young
+
+
+async def totals(engine: AsyncEngine, registry: Registry, generation: int) -> tuple[int, int]:
+    """(streams, events) that a generation holds, by the first projection of each domain."""
+    streams = events = 0
+    with database_errors():
+        async with engine.connect() as connection:
+            for projection in {projections_of(registry, stream_id(domain.type, "1"))[0] for domain in registry.domains}:
+                place = _place(projection, generation)
+                found = await connection.execute(select(func.count(), func.coalesce(func.sum(place.c.version), 0)).select_from(place))
+                for many, versions in found:
+                    streams, events = streams + many, events + int(versions)
+    return streams, events
 
 
 async def parks(engine: AsyncEngine, pair: Pair) -> list[str]:
