@@ -17,7 +17,7 @@ from readmodel.control import PARKED
 from readmodel.database import Within
 from readmodel.planning import Fault, Plan, Unit
 from readmodel.standing import Key, key_of
-from readmodel.verdicts import Position
+from readmodel.verdicts import Position, Verdict
 from readmodel.writing import given
 
 DETAIL: Final = 500
@@ -44,7 +44,7 @@ def changed(work: Iterable[tuple[Unit, Plan]], parked: Mapping[Key, int], faults
         key = key_of(unit)
         if key not in parked:
             continue
-        if unit.goal is None:
+        if unit.goal is None or Verdict.PARKED in judged.counts:
             if unit.until > parked[key]:
                 change.moved[key] = (0, unit.until)
         elif not judged.missing and key not in again:

@@ -57,6 +57,8 @@ class Unit:
     """Only of a parked stream that is being redriven: the highest version spoken of before the store was read."""
     final: bool = True
     """Whether the park may end with it; not so for the first pieces of a unit that was cut."""
+    later: bool = False
+    """Whether a piece of that unit comes before it."""
 
 
 @dataclass(slots=True)
@@ -108,7 +110,7 @@ def plan(unit: Unit, position: Position, *, parked: bool) -> Plan:
         if parked and unit.until < position.version:
             done.fault = Fault("fork", f"the store ends at version {unit.until}, before {position.version}", position.version)
             return done
-        parked = False
+        parked = unit.later and unit.commits[0].commit.first > position.version + 1  # by the piece before it, just now
     for arrived in unit.commits:
         verdict, fault = _verdict(arrived, done.reached, parked=parked)
         done.counts[verdict] = done.counts.get(verdict, 0) + 1
@@ -186,10 +188,10 @@ def _pieces(unit: Unit, most: int) -> Iterator[tuple[Unit, int]]:
         if place > start and events + size > most:
             earlier = unit.commits[start:place]
             until = Version(max(each.commit.last for each in earlier))
-            yield replace(unit, commits=earlier, until=until, final=False), events
+            yield replace(unit, commits=earlier, until=until, final=False, later=unit.later or start > 0), events
             start, events = place, 0
         events += size
-    yield replace(unit, commits=unit.commits[start:]), events
+    yield replace(unit, commits=unit.commits[start:], later=unit.later or start > 0), events
 
 
 def merged(missing: Iterable[tuple[Unit, Position]]) -> list[tuple[Unit, Position]]:

@@ -108,7 +108,7 @@ class Projecting:
             return await self._apply(units)
         done = Applied()
         for part in parts(units, self._duty.most):
-            done.add(await self._apply(_left(part, done)))
+            done.add(await self._apply(part))
         return done
 
     async def _fetch(self, unit: Unit, position: Position) -> Unit:
@@ -142,14 +142,8 @@ class Projecting:
             first = unit.commits[0].commit.first if unit.commits else Version(unit.until)
             return await self._applier.apply_or_park(unit, lambda refused: Fault("unstorable", str(refused), first))
         done = await self._apply(halves[0])
-        done.add(await self._apply(_left(halves[1], done)))
+        done.add(await self._apply(halves[1]))
         return done
-
-
-def _left(units: Sequence[Unit], done: Applied) -> Sequence[Unit]:
-    """The units that come after `done`: of a stream that was just parked once more, nothing else is redriven."""
-    again = {(unit.projection.name, unit.stream) for unit, _ in done.parked if unit.goal is not None}
-    return [replace(unit, goal=None) if (unit.projection.name, unit.stream) in again else unit for unit in units] if again else units
 
 
 def _halves(units: Sequence[Unit]) -> tuple[list[Unit], list[Unit]] | None:
@@ -163,4 +157,4 @@ def _halves(units: Sequence[Unit]) -> tuple[list[Unit], list[Unit]] | None:
     middle = len(unit.commits) // 2
     earlier, later = unit.commits[:middle], unit.commits[middle:]
     until = Version(max(each.commit.last for each in earlier))
-    return [replace(unit, commits=earlier, until=until, final=False)], [replace(unit, commits=later)]
+    return [replace(unit, commits=earlier, until=until, final=False)], [replace(unit, commits=later, later=True)]

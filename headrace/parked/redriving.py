@@ -55,10 +55,9 @@ class Outcome:
 class Redriver:
     """Used inside `open_redriver`."""
 
-    def __init__(self, settings: Settings, store: EventStore, client: "Redis", held: AsyncExitStack) -> None:
-        self._settings, self._domains = settings, registry(settings)
-        self._store, self._client, self._held = store, client, held
-        self._projectings: dict[int, tuple[Database, Projecting]] = {}
+    def __init__(self, settings: Settings, ports: tuple[EventStore, Database, "Redis"], held: AsyncExitStack) -> None:
+        self._settings, self._domains, self._held = settings, registry(settings), held
+        self._store, self._database, self._client = ports
         self._exchange: Exchange | None = None
 
     async def every(self, engine: AsyncEngine, which: Which) -> Outcome:
@@ -66,7 +65,8 @@ class Redriver:
         done, after = Outcome(), FIRST
         while page := await list_parked(engine, after, PAGE, which, fed=True):
             after = page[-1].place
-            for generation in sorted({park.generation for park in page}):
+            # The current one last: with it go all that are fed, in one transaction, and the feed is told.
+            for generation in sorted({park.generation for park in page}, key=lambda each: (each == self._database.generation, each)):
                 await self._some(generation, [park for park in page if park.generation == generation], done)
         return done
 
@@ -75,35 +75,34 @@ class Redriver:
         if generation == BESIDE and not self._settings.amqp_url:
             done.stuck += [(park.projector, park.stream, NO_BROKER) for park in parks]
             return
-        database, projecting = await self._open(generation)
-        found = await _patiently(lambda: self._redrive(database, projecting, parks))
+        projecting = await self._projecting(generation)
+        found = await _patiently(lambda: self._redrive(projecting, parks))
         done.ended += found.ended
         done.stuck += [(name, stream, f"{fault.reason} at version {fault.version}: {fault.detail}") for name, stream, fault in found.again]
         if generation != BESIDE:
-            await self._follow(database, found.advanced, done)
+            await self._follow(found.advanced, done)
 
-    async def _redrive(self, database: Database, projecting: Projecting, parks: list[Parked]) -> Redriven:
+    async def _redrive(self, projecting: Projecting, parks: list[Parked]) -> Redriven:
         if self._exchange is not None:
             await self._exchange.ready()
-        return await redrive(database.engine, projecting, parks)
+        return await redrive(self._database.engine, projecting, parks)
 
-    async def _open(self, generation: int) -> tuple[Database, Projecting]:
-        if generation not in self._projectings:
-            database = await self._held.enter_async_context(open_database(self._settings, PROJECTING, generation or None))
-            await verify(database.engine, self._domains)
-            if generation == BESIDE:
-                self._exchange = await self._held.enter_async_context(open_exchange(self._settings.amqp_url, "headrace parked"))
-                projecting = publishing(database, self._domains, self._store, self._exchange)
-            else:
-                projecting = Projecting(database, self._domains, self._store, alone=True)
-            self._projectings[generation] = database, projecting
-        return self._projectings[generation]
+    async def _projecting(self, generation: int) -> Projecting:
+        database = self._database
+        if generation == database.generation:
+            return Projecting(database, self._domains, self._store)
+        if generation != BESIDE:
+            return Projecting(database.at(generation), self._domains, self._store, alone=True)
+        if self._exchange is None:
+            self._exchange = await self._held.enter_async_context(open_exchange(self._settings.amqp_url, "headrace parked"))
+        return publishing(database, self._domains, self._store, self._exchange)
 
-    async def _follow(self, database: Database, advanced: dict[StreamId, int], done: Outcome) -> None:
+    async def _follow(self, advanced: dict[StreamId, int], done: Outcome) -> None:
         """Redis, and those who wait. Not done when Redis is away, whose values then are as old as before."""
         if not advanced:
             return
-        refresher = Refresher(database, Cache(self._client, self._settings.stack, database.generation, PATIENT_SECONDS), self._domains)
+        cache = Cache(self._client, self._settings.stack, self._database.generation, PATIENT_SECONDS)
+        refresher = Refresher(self._database, cache, self._domains)
         try:
             await _patiently(lambda: refresh(refresher, advanced))
         except Retryable:
@@ -125,5 +124,7 @@ async def _patiently(work: Callable[[], Awaitable[_T]]) -> _T:
 async def open_redriver(settings: Settings, aws: Aws, facts: Stack) -> AsyncIterator[Redriver]:
     """Nothing is connected before it is needed."""
     async with AsyncExitStack() as held:
+        database = await held.enter_async_context(open_database(settings, PROJECTING))
+        await verify(database.engine, registry(settings))
         client = await held.enter_async_context(open_redis(settings))
-        yield Redriver(settings, await open_store(aws, facts, settings), client, held)
+        yield Redriver(settings, (await open_store(aws, facts, settings), database, client), held)

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from events.comments.events import CommentCreated, CommentDeleted, CommentUpdated
 from events.domain import Registry
@@ -13,7 +13,10 @@ from events.envelope import Commit
 from events.ids import EMPTY, StreamId, Version
 from events.memory_store import MemoryStore
 from events.parcel import Stub
+from readmodel.comments.tables import COMMENTS
+from readmodel.control import READ_MODEL
 from readmodel.database import Database
+from readmodel.generations import feed, new_generation
 from readmodel.parking import Parked, Which, count_parked, count_parks, discard, list_parked
 from readmodel.projecting import Projecting
 from readmodel.redriving import redrive
@@ -233,3 +236,33 @@ async def test_a_page_ends_where_the_next_begins(projecting: Projecting, databas
     assert seen == [comment(n) for n in range(7)]
     assert len(await list_parked(database.engine, which=Which(reason="gap", projector="comments"))) == 7
     assert await list_parked(database.engine, which=Which(reason="fork")) == []
+
+
+async def test_generations_that_are_fed_together_are_redriven_together(
+    projecting: Projecting, database: Database, store: MemoryStore
+) -> None:
+    """Poison in the middle of a long stream, found by halving: both say what it is, and end together once it is mended."""
+    second = await new_generation(database.engine, READ_MODEL, REGISTRY)
+    await feed(database.engine, READ_MODEL, second)
+    good, bad = history(comment(1), updates=9), history(comment(2), updates=4)
+    await parked_by_holes(projecting, [good, bad])
+    poison = commit(comment(2), 6, 5, CommentUpdated("nul \0"))
+    await stored(store, *good, *bad, poison, commit(comment(2), 7, 6, CommentDeleted()))
+    everywhere = await list_parked(database.engine, fed=True)
+    assert [(each.stream, each.generation) for each in everywhere] == [(comment(n), g) for n in (1, 2) for g in (1, second)]
+
+    done = await redrive(database.engine, projecting, await all_parked(database))
+    assert [each.stream for each in done.ended] == [comment(1)]
+    left = await list_parked(database.engine, fed=True)
+    assert [(each.stream, each.reason, each.first_version, each.last_version) for each in left] == [(comment(2), "unstorable", 6, 7)] * 2
+    for generation in (1, second):
+        async with database.at(generation).engine.connect() as connection:
+            found = await connection.execute(select(COMMENTS.c.stream, COMMENTS.c.version).order_by(COMMENTS.c.stream))
+            assert [tuple(row) for row in found] == [(comment(1), 10), (comment(2), 5)]
+
+    store._streams[comment(2)][Version(6)] = commit(comment(2), 6, 5, CommentUpdated("mended"))
+    alone = Projecting(database.at(second), REGISTRY, store, alone=True)
+    assert len((await redrive(database.engine, alone, [each for each in left if each.generation == second])).ended) == 1
+    assert [each.generation for each in await list_parked(database.engine, fed=True)] == [1]
+    assert len((await redrive(database.engine, projecting, await all_parked(database))).ended) == 1
+    assert await list_parked(database.engine, fed=True) == []
