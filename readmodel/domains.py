@@ -15,7 +15,8 @@ from runtime.errors import ConfigurationError
 from runtime.settings import Settings
 
 _TAKEN: Final = frozenset({"rds", "cache", "amqp"})
-_TAKEN_TABLES: Final = frozenset({"positions", "alembic_version"})
+TAKEN_TABLES: Final = frozenset({"positions", "alembic_version"})
+"""Of every generation, and no projection's."""
 _NOTHING: Final = nothing_projected()
 
 
@@ -58,7 +59,7 @@ def _load(wanted: str) -> Domain | str:
 
 
 def _projection_faults(domains: Sequence[Domain]) -> list[str]:
-    faults, names, tables = [], set(_TAKEN), set(_TAKEN_TABLES)
+    faults, names, tables = [], set(_TAKEN), set(TAKEN_TABLES)
     for domain in domains:
         for each in domain.projections:
             if not isinstance(each, Projection):

@@ -29,7 +29,7 @@ from readmodel.generations import beside, drop, feed, feed_not, leftovers, new_g
 from readmodel.hashing import TableDigest
 from readmodel.projecting import Projecting
 from readmodel.rebuilding.building import Building, Built
-from readmodel.rebuilding.comparing import Compared, Pair, totals
+from readmodel.rebuilding.comparing import Compared, Pair, strange_tables, totals
 from readmodel.rebuilding.folding import Folder
 from readmodel.rebuilding.loading import Loader
 from runtime.errors import HeadraceError
@@ -82,6 +82,9 @@ async def rebuild(ground: Ground, held: Alone, options: Options) -> Report:
         raise WrongUse("the generation before this one is still kept: `headrace rebuild rds --drop-old` first")
     began = monotonic()
     old = (await read_fed(ground.engine)).current
+    strange = await strange_tables(ground.engine, ground.domains, old)
+    if strange and not options.accept_differences:
+        raise WrongUse(f"generation {old} has tables of a domain that HEADRACE_DOMAIN does not name here: {', '.join(strange)}")
     async with _new(ground) as new, open_database(ground.settings, REBUILDING, new) as database:
         pair = Pair(old, new)
         say(f"generation {new} beside {old}")

@@ -16,7 +16,7 @@ from events.domain import Registry
 from events.ids import StreamId, stream_id
 from readmodel.control import PARKED, POSITIONS, schema_of
 from readmodel.database import database_errors
-from readmodel.domains import all_projections, projections_of
+from readmodel.domains import TAKEN_TABLES, projections_of
 from readmodel.hashing import TableDigest, digests
 from readmodel.projection import Projection
 
@@ -44,12 +44,28 @@ class Pair(NamedTuple):
     new: int
 
 
-async def projections_in(engine: AsyncEngine, registry: Registry, generation: int) -> list[Projection]:
-    """Those of this code whose tables are all there."""
+async def _tables_in(engine: AsyncEngine, generation: int) -> set[str]:
     with database_errors():
         async with engine.connect() as connection:
-            names = await connection.run_sync(lambda plain: set(inspect(plain).get_table_names(schema=schema_of(generation))))
-    return [each for each in all_projections(registry) if all(table.name in names for table in each.tables)]
+            return await connection.run_sync(lambda plain: set(inspect(plain).get_table_names(schema=schema_of(generation))))
+
+
+async def strange_tables(engine: AsyncEngine, registry: Registry, generation: int) -> list[str]:
+    """Tables of a generation that no projection of this process has: those of a domain that it was not told of."""
+    known = {table.name for each in everyone(registry) for table in each.tables}
+    return sorted(await _tables_in(engine, generation) - known - TAKEN_TABLES)
+
+
+async def projections_in(engine: AsyncEngine, registry: Registry, generation: int) -> list[Projection]:
+    """Those of this code whose tables are all there."""
+    names = await _tables_in(engine, generation)
+    return [each for each in everyone(registry) if all(table.name in names for table in each.tables)]
+
+
+def everyone(registry: Registry) -> list[Projection]:
+    """Whoever has positions: all projections, and what stands in for those of a domain that has none."""
+    found = (each for domain in registry.domains for each in projections_of(registry, stream_id(domain.type, "1")))
+    return list(dict.fromkeys(found))
 
 
 async def behind(engine: AsyncEngine, registry: Registry, pair: Pair) -> list[StreamId]:
@@ -68,7 +84,7 @@ async def behind(engine: AsyncEngine, registry: Registry, pair: Pair) -> list[St
 
 
 def _lacking(registry: Registry, there: Sequence[Projection], pair: Pair) -> Iterable[Select[Any]]:
-    for each in all_projections(registry):
+    for each in everyone(registry):
         if each in there:
             yield _less(each, _place(each, pair.old), _place(each, pair.new), pair.new)
     for domain in registry.domains:
@@ -114,8 +130,8 @@ def _apart(projection: Projection, there: Sequence[Projection], registry: Regist
     stream = func.coalesce(old.c.stream, new.c.stream)
     joined = old.join(new, old.c.stream == new.c.stream, full=True)
     differ = select(stream).select_from(joined).where(old.c.version.is_distinct_from(new.c.version), stream.not_in(parked))
-    domain = next(each for each in registry.domains if projection in each.projections)
-    others = [each for each in there if each is not projection and each in domain.projections]
+    mine = next((domain.projections for domain in registry.domains if projection in domain.projections), ())
+    others = [each for each in there if each is not projection and each in mine]
     young = and_(old.c.version.is_(None), or_(false(), *(_level(each, stream, pair) for each in others)))
     return differ.where(~young).order_by(stream), differ.where(young).order_by(stream)
 
@@ -132,7 +148,7 @@ async def _found(connection: AsyncConnection, wanted: Select[Any]) -> list[str]:
 async def compare(engine: AsyncEngine, registry: Registry, pair: Pair) -> Compared:
     """All of both, in one snapshot."""
     there = await projections_in(engine, registry, pair.old)
-    done = Compared(only_new=[each.name for each in all_projections(registry) if each not in there])
+    done = Compared(only_new=[each.name for each in everyone(registry) if each not in there])
     with database_errors():
         async with engine.connect() as plain:
             connection = await plain.execution_options(isolation_level="REPEATABLE READ")
@@ -143,9 +159,9 @@ async def compare(engine: AsyncEngine, registry: Registry, pair: Pair) -> Compar
             for table in [table for each in level for table in each.tables]:
                 if old[table.name] != new[table.name]:
                     done.differences.append(await _rows(connection, table, pair, (old[table.name].rows, new[table.name].rows)))
-            if old[POSITIONS.name] != new[POSITIONS.name]:
+            if all(each in level for each in there if each.home is None) and old[POSITIONS.name] != new[POSITIONS.name]:
                 done.differences.append("positions: not the same commits")
-            done.tables = new | await digests(connection, [each for each in all_projections(registry) if each not in level], pair.new)
+            done.tables = new | await digests(connection, [each for each in everyone(registry) if each not in level], pair.new)
     return done
 
 

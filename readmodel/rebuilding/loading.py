@@ -82,7 +82,8 @@ class Loader:
             async with self._database.engine.begin() as connection:
                 await connection.execute(select(func.set_config("statement_timeout", f"{INDEX_SECONDS}s", True)))
                 for table in self._tables:
-                    for index in sorted(table.indexes, key=lambda index: str(index.name)):
+                    # A unique one says no to rows, so it must be there while they come.
+                    for index in sorted((each for each in table.indexes if not each.unique), key=lambda index: str(index.name)):
                         await connection.execute(statement(index))
 
     async def analyze(self) -> None:

@@ -10,6 +10,7 @@ from docs.examples import comments_per_author
 from events.comments.events import CommentUpdated
 from events.domain import Registry
 from events.envelope import Commit
+from events.ids import StreamId
 from events.memory_store import MemoryStore
 from events.scanning import Budget, Page
 from readmodel.control import READ_MODEL
@@ -20,14 +21,15 @@ from readmodel.generations import feed, new_generation
 from readmodel.hashing import digests
 from readmodel.projecting import Projecting
 from readmodel.rebuilding.building import Building, Built
-from readmodel.rebuilding.comparing import Pair, apart, behind, compare
+from readmodel.rebuilding.comparing import Pair, apart, behind, compare, totals
 from readmodel.rebuilding.folding import Folder
 from readmodel.rebuilding.loading import Loader
 from readmodel.schema import migrate
 from runtime.settings import Settings
-from tests.unit.readmodel.commits import broken, comment, commit, history, stored
+from tests.support import ledger
+from tests.unit.readmodel.commits import broken, chain, comment, commit, history, stored
 
-DOMAINS = Registry([comments_per_author.DOMAIN])
+DOMAINS = Registry([comments_per_author.DOMAIN, ledger.DOMAIN])
 
 
 class Given:
@@ -67,7 +69,10 @@ async def same(database: Database, pair: Pair) -> bool:
 
 
 LIVES = [history(comment(number), f"p{number % 5}", updates=number % 4, deleted=number % 3 == 0) for number in range(60)]
-COMMITS = [each for life in LIVES for each in life]
+ACCOUNT = StreamId("account-1")
+"""Of a domain without projections: its position is kept all the same."""
+BOOKED = chain(ACCOUNT, [ledger.Opened("ann", "EUR"), ledger.Booked(7, "")], registry=DOMAINS)
+COMMITS = [*BOOKED, *(each for life in LIVES for each in life)]
 
 
 @pytest.mark.parametrize("order", ["in order", "pages shuffled", "all shuffled", "twice"])
@@ -93,7 +98,8 @@ async def test_one_segment_in_order_needs_no_second_look(ground: Database, store
     await Projecting(ground, DOMAINS, store).project(COMMITS)
     generation, done = await built(ground, store, [COMMITS[start : start + 13] for start in range(0, len(COMMITS), 13)])
     assert await same(ground, Pair(1, generation))
-    assert (done.odd, done.streams, done.events, done.commits) == (0, 60, len(COMMITS), len(COMMITS))
+    assert (done.odd, done.streams, done.events, done.commits) == (0, 61, len(COMMITS), len(COMMITS))
+    assert await totals(ground.engine, DOMAINS, generation) == (61, len(COMMITS))
 
 
 async def test_poison_is_parked_there_as_a_projector_would(ground: Database, store: MemoryStore) -> None:
@@ -120,16 +126,19 @@ async def test_poison_is_parked_there_as_a_projector_would(ground: Database, sto
 async def test_what_is_behind_is_found_and_what_differs_is_named(ground: Database, store: MemoryStore) -> None:
     await stored(store, *COMMITS)
     await Projecting(ground, DOMAINS, store).project(COMMITS)
-    known = [each for each in COMMITS if each.stream not in (comment(1), comment(2)) and (each.stream != comment(7) or each.first < 3)]
+    known = [
+        each for each in COMMITS if each.stream not in (ACCOUNT, comment(1), comment(2)) and (each.stream != comment(7) or each.first < 3)
+    ]
     generation, _ = await built(ground, MemoryStore(), [known])
     pair = Pair(1, generation)
-    assert await behind(ground.engine, DOMAINS, pair) == [comment(1), comment(2), comment(7)]
-    assert await apart(ground.engine, DOMAINS, pair) == 6
+    assert await behind(ground.engine, DOMAINS, pair) == [ACCOUNT, comment(1), comment(2), comment(7)]
+    assert await apart(ground.engine, DOMAINS, pair) == 7
     assert (await compare(ground.engine, DOMAINS, pair)).differences == [
         "comments: 3 streams are not at the same version: comment-1, comment-2, comment-7",
         "comments_per_author: 3 streams are not at the same version: comment-1, comment-2, comment-7",
+        "rds: 1 streams are not at the same version: account-1",
     ]
-    await Projecting(ground.at(generation), DOMAINS, store, alone=True).catch_up([comment(1), comment(2), comment(7)])
+    await Projecting(ground.at(generation), DOMAINS, store, alone=True).catch_up([ACCOUNT, comment(1), comment(2), comment(7)])
     assert await behind(ground.engine, DOMAINS, pair) == []
     assert await same(ground, pair)
     async with ground.engine.begin() as connection:

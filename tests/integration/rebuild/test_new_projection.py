@@ -3,10 +3,12 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
 from sqlalchemy import text
 
 from events.comments.events import CommentUpdated
 from events.ids import Version
+from headrace.errors import WrongUse
 from headrace.provision import provision
 from headrace.rebuild import kept, rds
 from readmodel.database import PROJECTING, open_database
@@ -22,6 +24,14 @@ async def per_author(settings: Settings) -> list[tuple[str, int]]:
         return [(author, count) for author, count, _ in await connection.execute(text("SELECT * FROM comments_per_author ORDER BY author"))]
 
 
+async def as_if_never_heard_of(settings: Settings, streams: list[str]) -> None:
+    """Streams that ended before the projection came: a relay that began again may have brought them once more."""
+    async with open_database(settings, PROJECTING) as database, database.engine.begin() as connection:
+        gone = text("DELETE FROM positions WHERE projector = 'comments_per_author' AND stream = ANY(:streams)")
+        many = (await connection.execute(gone, {"streams": streams})).rowcount
+        await connection.execute(text("UPDATE comments_per_author SET comments = comments - :many"), {"many": many})
+
+
 async def test_with_roles_that_know_it_already(own: Settings) -> None:
     async with living(own) as before:
         await before.write(25)
@@ -32,7 +42,10 @@ async def test_with_roles_that_know_it_already(own: Settings) -> None:
         live.written |= before.written
         await live.write(10, start=25)
         await live.passed()
-        assert await per_author(settings) == [("ann", 10)]
+        await as_if_never_heard_of(settings, sorted(before.written))
+        async with at_work(own) as (ground, held):
+            with pytest.raises(WrongUse, match="comments_per_author"):
+                await rds.rebuild(ground, held, PLAIN)
         async with at_work(settings) as (ground, held):
             report = await rds.rebuild(ground, held, PLAIN)
             assert report.compared.only_new == ["comments_per_author of 25 streams"]
