@@ -154,3 +154,35 @@ async def test_a_users_own_domain_is_posted_to_by_name(live: Live) -> None:
 async def test_the_audit_of_all_that_is_clean(live: Live) -> None:
     code, out, err = await headrace("audit", "--state", str(live.folder))
     assert code == 0, out + err
+
+
+async def test_a_commands_status_tells_how_far_each_projector_is(live: Live) -> None:
+    wait = {"Prefer": "wait=10", "Headrace-Actor": "ada"}
+
+    async def projected(receipt: dict[str, Any]) -> dict[str, Any]:
+        """The status, once it says that both have passed the command."""
+        async with asyncio.timeout(10):
+            while True:
+                status = await client.get(receipt["status_url"])
+                if status.json().get("projected") == {"rds": True, "cache": True}:
+                    told: dict[str, Any] = status.json()
+                    return told
+                assert set(status.json()["projected"]) == {"rds", "cache"}
+                await asyncio.sleep(0.02)
+
+    async with live.client() as client:
+        path, receipt = await create(client, **{"Headrace-Actor": "ada"})
+        assert (await projected(receipt))["version"] == 1
+        # What has passed both is shown without a token, from whatever tier.
+        assert (await client.get(path)).json()["version"] == 1
+        for text in ("better", "best"):
+            edited = await client.patch(path, json={"text": text}, headers=wait)
+            await projected(edited.json())
+            assert (await client.get(path)).json()["text"] == text
+        # A command without effect has the stream's version, which was passed already.
+        same = await client.patch(path, json={"text": "best"}, headers=wait)
+        assert ((await projected(same.json()))["version"], same.json()["version"]) == (3, 3)
+        # A rejected one changed nothing, so there is nothing to be projected.
+        refused = await client.patch(path, json={"text": "mine"}, headers={**wait, "Headrace-Actor": "bob"})
+        status = await client.get(refused.json()["status_url"])
+        assert (status.json()["status"], "projected" in status.json()) == ("rejected", False)

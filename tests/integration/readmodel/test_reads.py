@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import replace
+from time import monotonic
 
 import pytest
 
@@ -15,8 +16,12 @@ from readmodel.opening import open_reads
 from readmodel.pages import Cursor, Page, decode_cursor, encode_cursor
 from runtime.times import parse_rfc3339
 from tests.integration.readmodel.conftest import House, held, write
+from tests.support.counted import counted
+from tests.support.scripted_queue import ScriptedQueue
 from tests.unit.readmodel.commits import broken, comment, commit, delivery, history, stored
-from workers.projector_cache import CacheProjector
+from workers.consumer import consume
+from workers.packing import GROUPS
+from workers.projector_cache import LANES, CacheProjector
 
 
 async def test_the_second_read_of_anything_comes_from_the_cache(house: House) -> None:
@@ -224,3 +229,65 @@ async def test_redis_loses_everything_at_any_moment(house: House) -> None:
     await house.client.script_flush()
     await write(house, commit(comment(1), 2, 1, CommentUpdated("x")))
     assert (await house.reads.comment("1")).version == 2
+
+
+async def test_a_bounded_wait_costs_two_looks_however_long_it_is_and_ends_with_the_notice(house: House) -> None:
+    """Woken by `rds`' notice, not by asking PostgreSQL again and again."""
+    commits = history(comment(1), "p", updates=20)
+    await write(house, commits[0])
+    woken = []
+    for version in range(2, 12):
+        await stored(house.store, commits[version - 1])
+        with counted(house.reads._tiers.database) as statements:
+            waiting = asyncio.create_task(house.reads.comments("p", Page(), held(comment(1), version, wait=10)))
+            await asyncio.sleep(0.3)
+            assert not waiting.done()
+            assert len(statements) == 1, statements  # it has looked once, and waits
+            await house.rds.handle([delivery(commits[version - 1])])
+            told = monotonic()
+            found = await waiting
+            woken.append(monotonic() - told)
+        assert found.value is not None
+        assert found.value.comments[0].version == version
+        assert len(statements) <= 4, statements  # the positions again, and the rows
+    assert sorted(woken)[len(woken) // 2] < 0.1
+
+
+async def test_a_wait_for_what_does_not_come_costs_two_looks(house: House) -> None:
+    commits = history(comment(1), "p", updates=1)
+    await write(house, commits[0])
+    await stored(house.store, commits[1])
+    with counted(house.reads._tiers.database) as statements, pytest.raises(NotYet):
+        await house.reads.comment("1", held(comment(1), 2, wait=1))
+    assert len(statements) == 2, statements
+
+
+async def test_projected_of_a_parked_stream_is_what_was_applied_before(house: House) -> None:
+    """The cache projector acknowledges what a parked stream's commits say, and has passed nothing of them."""
+    first, second = history(comment(1), "p", updates=1)
+    await write(house, first)
+    await house.rds.handle([delivery(broken(comment(1), 2, 1, "[]"))])  # what came is no commit of ours; what is stored is
+    await house.followed.handle([delivery(second)])
+    assert await house.reads.projected(comment(1), 1) == {"rds": True, "cache": True}
+    assert await house.reads.projected(comment(1), 2) == {"rds": False, "cache": False}
+    assert (await house.reads.comment("1")).version == 1
+
+
+async def test_batches_that_wait_leave_lanes_for_those_that_need_not(house: House) -> None:
+    """A stopped `rds`: whatever it has not applied waits, one message group a batch; what it has applied is followed at once."""
+    waiting = [history(comment(f"waits-{group}"))[0] for group in range(GROUPS)]
+    [ready] = history(comment("ready"))
+    await stored(house.store, *waiting, ready)
+    await house.rds.handle([delivery(ready)])
+    batches = [[replace(delivery(each, number=n), group=str(n))] for n, each in enumerate(waiting)]
+    queue, stop = ScriptedQueue(*batches, [replace(delivery(ready, number=99), group="ready")]), asyncio.Event()
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        tasks.create_task(consume(queue, house.followed.handle, stop, LANES))
+        while queue.deleted != ["m99"]:  # noqa: ASYNC110 - a scripted queue tells nobody
+            await asyncio.sleep(0.01)
+        began = monotonic()
+        await house.rds.handle([delivery(*waiting)])
+        while len(queue.deleted) < GROUPS + 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert monotonic() - began < 2
+        stop.set()

@@ -1,18 +1,16 @@
 """Redis full, slow, dead on the line, or gone: queries go on, the circuit opens, and nothing old is shown afterwards."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from time import monotonic
 
 import pytest
-from sqlalchemy import event
 
 from events.comments.events import CommentUpdated
 from readmodel.cache import PATIENT_SECONDS, QUICK_SECONDS, REST_SECONDS, Cache
 from readmodel.comments.cached import comment_key
-from readmodel.database import Database
 from readmodel.following import FollowingReads
 from readmodel.heads import Heads
 from readmodel.opening import open_reads
@@ -20,6 +18,7 @@ from readmodel.pages import Page
 from readmodel.refreshing import Refresher
 from runtime.redis_client import open_redis
 from tests.integration.readmodel.conftest import House, held, write
+from tests.support.counted import counted
 from tests.support.slow_pipe import SlowPipe, slow_pipe
 from tests.unit.readmodel.commits import REGISTRY, comment, commit, delivery, history, stored
 from workers.projector_cache import CacheProjector
@@ -134,23 +133,6 @@ async def test_a_subscription_that_died_silently_is_noticed_and_readers_look_for
         await house.rds.handle([delivery(second)])
         assert (await waiting).version == 2
         assert monotonic() - began < 6  # of its ten seconds
-
-
-@contextmanager
-def counted(*databases: Database) -> Iterator[list[str]]:
-    """The statements that these engines send."""
-    statements: list[str] = []
-
-    def sent(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-        statements.append(statement)
-
-    for database in databases:
-        event.listen(database.engine.sync_engine, "before_cursor_execute", sent)
-    try:
-        yield statements
-    finally:
-        for database in databases:
-            event.remove(database.engine.sync_engine, "before_cursor_execute", sent)
 
 
 async def test_after_a_flush_a_hot_key_costs_two_reads_of_postgresql_whatever_the_crowd(house: House) -> None:
