@@ -6,14 +6,16 @@ filling. Within this process readers of the same thing share looks and loads (`f
 
 import asyncio
 import secrets
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from readmodel.cache import Cache
+from readmodel.cache import LEASE_MS, Cache
 from readmodel.database import Database, database_errors
 from readmodel.entries import Entry, encode, ttl_ms
 from readmodel.errors import CacheUnavailable, DatabaseUnavailable, ReadsUnavailable
@@ -22,10 +24,13 @@ from readmodel.flights import Flights
 Load = Callable[[AsyncConnection], Awaitable[tuple[int, Any]]]
 Read = Callable[[bytes], Entry | None]
 DEADLINE_SECONDS: Final = 4.0
+MOST_IN_VAIN: Final = 10_000
 MOST_FLIGHTS: Final = 1_000
 """Under way that others may share; callers who went away leave theirs for up to the deadline."""
 FILL_PAUSES: Final = (0.005, 0.01, 0.02, 0.04, 0.08)
-"""Seconds between looks at a key that somebody else is filling; then PostgreSQL is asked without a fill."""
+"""Seconds between looks at a key that somebody else is filling; then PostgreSQL is asked without a fill ..."""
+FILL_SECONDS: Final = 0.15
+"""... or for as long in all, however slow the looks are."""
 
 
 @dataclass(slots=True)
@@ -47,6 +52,8 @@ class Tiers:
     def __init__(self, database: Database, cache: Cache) -> None:
         self.database, self.cache = database, cache
         self._looks: Flights[Looked] = Flights(MOST_FLIGHTS)
+        self._in_vain: OrderedDict[str, float] = OrderedDict()
+        """Keys whose fill was waited for, and did not come; until when its lease may be out."""
         self._loads: Flights[tuple[int, Any]] = Flights(MOST_FLIGHTS)
 
     async def look(self, key: str, read: Read) -> Looked:
@@ -70,6 +77,9 @@ class Tiers:
 
     async def _awaited(self, key: str, read: Read) -> Looked:
         """Somebody else is filling: the projector behind a write, or another reader. Mostly done within a moment."""
+        began = monotonic()
+        if self._in_vain.get(key, began) > began:
+            return Looked()
         for seconds in FILL_PAUSES:
             await asyncio.sleep(seconds)
             nonce = secrets.token_hex(8)
@@ -77,7 +87,17 @@ class Tiers:
             entry = read(value) if value is not None else None
             if entry is not None or leased:
                 return Looked(entry, "" if entry else nonce)
+            if monotonic() - began >= FILL_SECONDS:
+                break
+        self._give_up(key)
         return Looked()
+
+    def _give_up(self, key: str) -> None:
+        """Whoever has the lease has lost it, or is slow: nobody waits for that again until it is over."""
+        self._in_vain[key] = monotonic() + LEASE_MS / 1000
+        self._in_vain.move_to_end(key)
+        if len(self._in_vain) > MOST_IN_VAIN:
+            self._in_vain.popitem(last=False)
 
     async def load(self, key: str, looked: Looked, load: Load) -> tuple[int, Any]:
         """From PostgreSQL, by a statement that begins after this was called; filled when the lease is ours."""

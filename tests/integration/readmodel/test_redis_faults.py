@@ -16,6 +16,7 @@ from readmodel.heads import Heads
 from readmodel.opening import open_reads
 from readmodel.pages import Page
 from readmodel.refreshing import Refresher
+from readmodel.tiers import FILL_SECONDS
 from runtime.redis_client import open_redis
 from tests.integration.readmodel.conftest import House, held, write
 from tests.support.counted import counted
@@ -167,3 +168,14 @@ async def test_the_cache_projector_is_awake_when_postgresql_or_redis_comes_back(
         assert len(handled.done) == 1
         assert monotonic() - began < 1.5
     assert (await house.reads.comment("1")).version == 2
+
+
+async def test_a_lease_that_nobody_fills_is_waited_for_once(house: House) -> None:
+    """A gateway died with it, or Redis took it for a look that was given up."""
+    await write(house, *history(comment(1), "p"))
+    assert await house.cache.look(comment_key(house.cache.prefix, comment(1)), "dead") == (None, True)
+    assert (await house.reads.comment("1")).source == "database"
+    began = monotonic()
+    for _ in range(20):
+        assert (await house.reads.comment("1")).source == "database"
+    assert monotonic() - began < 20 * FILL_SECONDS / 2
