@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, NoReturn
@@ -82,8 +82,22 @@ def _told(name: str, work: Callable[[], int]) -> int:
         what = f"{failed}" if isinstance(failed, StackFailed) else f"{type(failed).__name__}: {failed}"
         print(f"headrace {name}: {what}", file=sys.stderr)
         return FAILED
+    except ExceptionGroup as several:  # of tasks side by side
+        told, bugs = several.split(HeadraceError)
+        if bugs is not None or told is None:
+            raise
+        print(f"headrace {name}: {'; '.join(dict.fromkeys(f'{type(each).__name__}: {each}' for each in _leaves(told)))}", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         return 130
+
+
+def _leaves(group: ExceptionGroup[HeadraceError]) -> Iterator[HeadraceError]:
+    for each in group.exceptions:
+        if isinstance(each, ExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
 
 
 def _carry_out(name: str, command: Command, rest: Sequence[str]) -> int:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 2
 READ_SECONDS: Final = 5
 LONG_POLL_SECONDS: Final = 20
+SCAN_SECONDS: Final = 90
 POOL: Final = 64
 USER_AGENT: Final = "headrace"
 """Fixed: botocore would put its own together twice for every call."""
@@ -164,6 +165,11 @@ class Aws:
     async def dynamodb(self) -> "DynamoDBClient":
         """For reads and lease rows."""
         return await self._client("dynamodb")  # type: ignore[no-any-return]
+
+    async def dynamodb_scanning(self) -> "DynamoDBClient":
+        """For scans. An emulator takes seconds for each page of a large table, and goes on with what nobody waits for any more, so that
+        asking again only makes it later: one long attempt."""
+        return await self._client("dynamodb", read=SCAN_SECONDS, attempts=1)  # type: ignore[no-any-return]
 
     async def dynamodb_appending(self) -> "DynamoDBClient":
         """For appends: one attempt; what a lost answer means is for the caller to find out by reading."""

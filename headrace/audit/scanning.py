@@ -60,7 +60,7 @@ class Scan:
 
 async def open_scan(aws: Aws, settings: Settings) -> Scan:
     """Its client closes with `aws`."""
-    dynamodb = await aws.dynamodb()
+    dynamodb = await aws.dynamodb_scanning()
     dynamodb.meta.events.register("before-parse.dynamodb.Scan", _take_apart)
     return Scan(dynamodb, table_name(settings, "events"))
 

@@ -8,6 +8,7 @@ import pytest
 from headrace import cli
 from headrace.local.state import DEFAULT, folder_of
 from headrace.status import NO_STACK, READY, UNREADY, PartStatus, Status, exit_code, render
+from runtime.errors import Retryable
 
 
 def status(*, phase: str = "ready", ready: bool = True, outside: str | None = None) -> Status:
@@ -79,6 +80,16 @@ def test_wrong_use_is_one_line_and_2(capsys: pytest.CaptureFixture[str]) -> None
         cli.main(["up", "--port", "x"])
     assert ended.value.code == 2
     assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_what_several_tasks_met_is_one_line_and_a_bug_keeps_its_trace(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(*wrong: Exception) -> int:
+        raise ExceptionGroup("tasks", [ExceptionGroup("more", wrong), Retryable("away")])
+
+    assert cli._told("audit", lambda: fails(Retryable("slow"), Retryable("away"))) == 1
+    assert capsys.readouterr().err == "headrace audit: Retryable: slow; Retryable: away\n"
+    with pytest.raises(ExceptionGroup):
+        cli._told("audit", lambda: fails(KeyError("bug")))
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
