@@ -32,8 +32,8 @@ SIGNALS: Final = {"kill": signal.SIGKILL, "term": signal.SIGTERM, "stop": signal
 RELAY: Final = "relay"
 DRAWN, ANYBODY, LAST = 0.35, 0.7, 0.9
 """Shares of the time between two strikes: until then the one that was drawn is waited for, any that has work is, anybody will do."""
-RELAY_SECONDS: Final = 8.0
-"""Leave for a relay to get on, when it was not drawn."""
+RELAY_MOVES: Final = 3
+"""Checkpoints that a relay gets to move before one is struck that was not drawn."""
 BLIND: Final = 0.15
 """Share of the strikes that look for nothing: they meet whoever stands by, or is just starting."""
 MOST_EARLY: Final = 2
@@ -79,7 +79,8 @@ class Nemesis:
         self._early: Counter[str] = Counter()
         self._standing: dict[int, str] = {}
         """Processes that are stopped now, and their roles: one of a role at a time, so that there is work to be met."""
-        self._relay_struck = 0.0
+        self._moves = 0
+        """Of checkpoints, when a relay was last struck."""
         self.strikes: list[Strike] = []
 
     async def run(self) -> None:
@@ -98,7 +99,7 @@ class Nemesis:
                 self._early[victim.name] = self._early[victim.name] + 1 if in_hand is None else 0
                 self.strikes.append(Strike(round(monotonic() - began, 2), victim.name, victim.role, how, in_hand or 0, in_hand is not None))
                 if victim.role == RELAY and in_hand:
-                    self._relay_struck = monotonic()
+                    self._moves = self._leases.history.moves
                 if how == "stop" and victim.pid is not None:
                     self._standing[victim.pid] = victim.role
                     standing.create_task(self._goes_on(victim.pid))
@@ -133,7 +134,7 @@ class Nemesis:
 
     def _relay_has_worked(self) -> bool:
         """Since one was struck with work in hand. It nearly always has work: struck whenever others have none, none would ever get on."""
-        return monotonic() - self._relay_struck > RELAY_SECONDS
+        return self._leases.history.moves >= self._moves + RELAY_MOVES
 
     def _victims(self, how: str) -> list[Part]:
         """Processes that may be struck so now, in any order."""
