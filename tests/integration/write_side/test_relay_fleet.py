@@ -29,6 +29,7 @@ async def relay(write_side: WriteSide, lease_seconds: float) -> AsyncIterator[Pr
     given, bind = write_side.settings, f"127.0.0.1:{free_port()}"
     told = {
         "AWS_ENDPOINT_URL": given.aws_endpoint_url or "",
+        "HEADRACE_DATABASE_URL": given.database_url,
         "HEADRACE_REDIS_URL": given.redis_url,
         "HEADRACE_STACK": given.stack,
         "HEADRACE_BIND": bind,
