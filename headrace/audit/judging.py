@@ -1,7 +1,7 @@
 """One stream's commits against everything that views say of it: I2, I3, I5, I6 of its rows, and what its events add to sums. Pure.
 
-Each view is held to the fold of what it says it has applied, so that one that lags does not differ. A position that is no end of
-a commit says nothing: its view is then held to all that is stored, so that a wrong position is not told as wrong content, too.
+Each view is held to the fold of what it says it has applied, so that one that lags does not differ. A version at which no commit ends
+says nothing: its view is then held to all that is stored, so that a wrong position is not told as wrong content, too.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -64,17 +64,20 @@ class Place:
         self.projector, self.position, self.park = projector, position, park
         self.sound: bool | None = True if position == START else None
         """None until the commits have come so far."""
+        self.passed = position == START
+        """A commit that ends at this version has come: the view was made without what comes now."""
         self.next: Commit | None = None
         """The first commit beyond it."""
 
     def take(self, commit: Commit, head_id: str) -> bool:
         """Whether its view was made with this commit, as far as is known yet."""
+        if self.passed:
+            self.next = self.next or commit
+            return False
         if self.sound is None and commit.last >= self.position.version:
             self.sound = self.position == Position(commit.last, commit.first, head_id)
-            return True
-        if self.sound and self.next is None:
-            self.next = commit
-        return not self.sound
+            self.passed = commit.last == self.position.version
+        return True
 
     def faults(self, last: int) -> list[str]:
         """What is wrong with it, I5, once all commits have come."""

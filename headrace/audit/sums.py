@@ -38,8 +38,8 @@ class _Sum:
 class Sums:
     """`add` and `doubt` at once; `make_room` between them, where there is time."""
 
-    def __init__(self, spool: Spool, tables: Sequence[Table]) -> None:
-        self._spool, self._tables = spool, list(tables)
+    def __init__(self, spool: Spool, tables: Sequence[Table], most: int = MOST_KEYS) -> None:
+        self._spool, self._tables, self._most = spool, list(tables), most
         self._numbers = {table: number for number, table in enumerate(self._tables)}
         self._sums: dict[tuple[Table, Any], _Sum] = {}
 
@@ -63,10 +63,12 @@ class Sums:
             found = self._sums[key] = _Sum()
         return found
 
-    async def make_room(self, most: int = MOST_KEYS) -> None:
+    async def make_room(self) -> None:
         """Put them aside when they are many."""
-        if len(self._sums) <= most:
-            return
+        if len(self._sums) > self._most:
+            await self._aside()
+
+    async def _aside(self) -> None:
         rows = [
             (self._numbers[table], _encoded(key if isinstance(key, tuple) else (key,)), pickle.dumps(value))
             for (table, key), value in self._sums.items()
@@ -76,7 +78,7 @@ class Sums:
 
     async def add_up(self) -> None:
         """Everything was added: one total a key."""
-        await self.make_room(0)
+        await self._aside()
         key, total = (-1, b""), _Sum()
         async for page in self._spool.rows("SELECT tab, key, value FROM sums ORDER BY tab, key"):
             totals = []
