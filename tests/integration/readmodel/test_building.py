@@ -159,3 +159,22 @@ async def test_while_both_are_fed_they_are_the_same_in_every_snapshot(ground: Da
     for start in range(0, len(COMMITS), 40):
         await projecting.project(COMMITS[start : start + 40])
         assert (await compare(ground.engine, DOMAINS, Pair(1, generation))).differences == []
+
+
+async def test_streams_that_ended_before_a_projection_came_are_no_difference(ground: Database, store: MemoryStore) -> None:
+    await stored(store, *COMMITS)
+    await Projecting(ground, DOMAINS, store).project(COMMITS)
+    async with ground.engine.begin() as connection:
+        young = "DELETE FROM positions WHERE projector = 'comments_per_author' AND stream < 'comment-2'"
+        many = (await connection.execute(text(young))).rowcount
+        await connection.execute(text("UPDATE comments_per_author SET comments = 1"))
+    generation, _ = await built(ground, store, [COMMITS])
+    found = await compare(ground.engine, DOMAINS, Pair(1, generation))
+    assert (found.differences, found.only_new, found.apart) == ([], [f"comments_per_author of {many} streams"], 0)
+    async with ground.engine.begin() as connection:
+        await connection.execute(text("DELETE FROM comments WHERE stream = 'comment-1'"))
+    found = await compare(ground.engine, DOMAINS, Pair(1, generation))
+    assert found.differences == [
+        "comments: 1 streams are not at the same version: comment-1",
+        "comments_per_author: 1 streams are not at the same version: comment-1",
+    ]

@@ -16,6 +16,7 @@ from runtime.aws import open_aws
 from runtime.settings import Settings
 from tests.integration.rebuild.conftest import Live, at_work
 
+pytestmark = pytest.mark.slow
 SECONDS = 120
 
 
@@ -66,7 +67,6 @@ async def everything_is_as_it_should_be(live: Live, current: int, kept: tuple[in
     assert await queues(live.settings) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("phase", ["generation 2 beside 1", "scan: done", "tail: done", "warming: done"])
 async def test_killed_in_any_phase_it_starts_again(live: Live, phase: str) -> None:
     await live.write(60)

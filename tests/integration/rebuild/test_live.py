@@ -15,6 +15,7 @@ from readmodel.generations import leftovers
 from tests.integration.rebuild.conftest import PLAIN, Live, at_work
 
 
+@pytest.mark.slow
 async def test_the_switch_there_and_back_is_seen_by_nobody(live: Live) -> None:
     await live.write(120)
     await live.passed()
@@ -47,6 +48,7 @@ async def test_the_switch_there_and_back_is_seen_by_nobody(live: Live) -> None:
     assert found.streams == 120
 
 
+@pytest.mark.slow
 async def test_the_caches_generation_is_switched_as_quietly(live: Live) -> None:
     await live.write(60)
     await live.passed()
