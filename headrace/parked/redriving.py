@@ -90,7 +90,7 @@ class Redriver:
     async def _projecting(self, generation: int) -> Projecting:
         database = self._database
         if generation == database.generation:
-            return Projecting(database, self._domains, self._store)
+            return Projecting(database, self._domains, self._store, feed=self._settings.feed_seconds > 0)
         if generation != BESIDE:
             return Projecting(database.at(generation), self._domains, self._store, alone=True)
         if self._exchange is None:

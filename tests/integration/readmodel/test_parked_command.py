@@ -126,6 +126,11 @@ async def test_parked_streams_are_listed_redriven_and_discarded(place: Place, da
         message = await told.get_message(timeout=5)
         assert json.loads(message["data"]) == [[named("c"), 5], [named("d"), 5]]
     assert (await count_parked(database.engine), await count_parked(database.engine, discarded=True)) == (0, 1)
+    async with database.engine.connect() as connection:
+        fed = await connection.execute(
+            text("SELECT max(last_version) FROM headrace.changes WHERE stream = :stream"), {"stream": named("c")}
+        )
+        assert fed.scalar_one() == 5  # the live feed is told of what a redrive applies
 
 
 async def test_what_the_projector_amqp_has_parked_is_not_redriven_without_a_broker(place: Place, database: Database) -> None:
