@@ -36,7 +36,7 @@ class Form:
         return (called, change.subject) if called and change.subject is not None else None
 
     def blocks(self, change: Change) -> list[bytes]:
-        """One an event. None for a row that is none of ours: it is counted, and stays where it is."""
+        """One an event; empty for a row that is none of ours: it is counted, and stays where it is."""
         try:
             return [blocks.event(each) for each in told(change, self._registry, self._subjects)]
         except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
