@@ -20,7 +20,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -32,9 +32,13 @@ from msgspec import Struct
 from events.comments.events import CommentCreated, CommentDeleted, CommentUpdated
 from events.ids import StreamId
 from headrace.local.servers import postgres, redis
+from readmodel.cache import FAILURES
 from readmodel.comments.cached import comment_key, newest_key, picture_key
+from readmodel.errors import ReadsUnavailable
 from readmodel.pages import Page
+from readmodel.reads import Reads
 from readmodel.schema import migrate
+from runtime.errors import Retryable
 from runtime.lifecycle import ended
 from runtime.settings import Settings
 from tests.support.read_side import GATEWAYS, House, opened
@@ -72,23 +76,30 @@ class Race:
     async def _reader(self, number: int) -> None:
         reads = self._house.gateways[number % GATEWAYS]
         while self._left > 0 and not (self.stale and self._house.broken):
-            self._left -= 1
-            stream, picture = self._dice.choice(self._dice.choice(self.alive))
-            way = self._dice.random()
-            if way < 0.5:
-                least = self.passed[stream]
-                found: Any = await reads.comment(stream.removeprefix("comment-"))
-                self._judge(stream, found.source, found.version, least)
-            elif way < 0.7:
-                least = self.shown[picture]
-                found = await reads.picture(picture)
-                self._judge(picture, found.source, found.version, least)
+            try:
+                await self._one_read(reads)
+            except ReadsUnavailable:  # a busy machine
+                self.counts["unavailable"] += 1
             else:
-                least, own = self.shown[picture], self.passed[stream]
-                found = await reads.comments(picture, Page(100))
-                self._judge(f"list of {picture}", found.source, found.version, least)
-                listed = [each.version for each in found.value.comments if f"comment-{each.comment_id}" == stream]
-                self._judge(f"{stream} in the list of {picture}", found.source, min(listed, default=own), own)
+                self._left -= 1
+
+    async def _one_read(self, reads: Reads) -> None:
+        stream, picture = self._dice.choice(self._dice.choice(self.alive))
+        way = self._dice.random()
+        if way < 0.5:
+            least = self.passed[stream]
+            found: Any = await reads.comment(stream.removeprefix("comment-"))
+            self._judge(stream, found.source, found.version, least)
+        elif way < 0.7:
+            least = self.shown[picture]
+            found = await reads.picture(picture)
+            self._judge(picture, found.source, found.version, least)
+        else:
+            least, own = self.shown[picture], self.passed[stream]
+            found = await reads.comments(picture, Page(100))
+            self._judge(f"list of {picture}", found.source, found.version, least)
+            listed = [each.version for each in found.value.comments if f"comment-{each.comment_id}" == stream]
+            self._judge(f"{stream} in the list of {picture}", found.source, min(listed, default=own), own)
 
     def _judge(self, what: str, source: str, version: int | None, least: int) -> None:
         self.counts[source] += 1
@@ -117,7 +128,12 @@ class Race:
         version = self.passed[stream] + 1
         change = commit(stream, version, version - 1, happened)
         await self._house.store.append([change])
-        await self._house.rds.handle([delivery(change)])
+        while True:
+            try:
+                await self._house.rds.handle([delivery(change)])
+                break
+            except Retryable:  # a busy machine: as the consumer loop does
+                self.counts["tried_again"] += 1
         self._applied[picture] += 1
         applied = self._applied[picture]
         handled = await self._house.cache.handle([delivery(change)])
@@ -128,12 +144,17 @@ class Race:
         self.shown[picture] = max(self.shown[picture], applied)
         self.counts["changes"] += 1
         if self._dice.random() < 0.3:  # evicted just after: the moment at which an older fill finds nothing newer
-            await self._house.client.unlink(*self._keys(stream, picture))
+            await self._evict(*self._keys(stream, picture))
         self._house.passing.tell()
 
     def _keys(self, stream: StreamId, picture: str) -> list[str]:
         prefix = self._house.prefix
         return [comment_key(prefix, stream), picture_key(prefix, picture), newest_key(prefix, picture)]
+
+    async def _evict(self, *keys: str) -> None:
+        with suppress(*FAILURES):  # it may be carried out all the same, later
+            await self._house.client.unlink(*keys)
+            self.counts["evictions"] += 1
 
     async def _fate(self) -> None:
         """Evictions, of leases too; flushes; scripts forgotten."""
@@ -141,11 +162,12 @@ class Race:
         while True:
             await asyncio.sleep(self._dice.random() * 0.01)
             key = self._dice.choice(self._keys(*self._dice.choice(self._dice.choice(self.alive))))
-            await self._house.client.unlink(self._dice.choice([key, key, f"{key}:lease"]))
-            self.counts["evictions"] += 1
+            await self._evict(self._dice.choice([key, key, f"{key}:lease"]))
             if monotonic() >= flush:
-                await (self._house.client.flushall() if self._dice.random() < 0.5 else self._house.client.script_flush())
-                self.counts["flushes"] += 1
+                client = self._house.client
+                with suppress(*FAILURES):
+                    await (client.flushall() if self._dice.random() < 0.5 else client.script_flush())
+                    self.counts["flushes"] += 1
                 flush = monotonic() + self._dice.random()
 
     def told(self) -> dict[str, Any]:

@@ -141,7 +141,7 @@ async def test_the_cache_projector_leaves_what_postgresql_does_not_have(house: H
     [first] = history(comment(1))
     [second] = history(comment(2))
     await stored(house.store, first, second)
-    hasty = CacheProjector((house.refresher, house.notices), house.client, house.settings.stack, wait=0.5)
+    hasty = CacheProjector((house.refresher, house.notices), house.client, house.settings.stack)
     deliveries = [delivery(first, number=1), delivery(second, number=2)]
     handled, _ = await asyncio.gather(hasty.handle(deliveries), house.rds.handle([delivery(second)]))
     assert [each.message_id for each in handled.done] == ["m2"]
