@@ -64,14 +64,14 @@ async def owner(dynamodb: Any, table: str) -> int:
     return 0 if name == FREE else int(name.split("-")[-2])
 
 
-TERM = pytest.param(signal.SIGTERM, 30.0, 10.0, id="TERM")
+TERM = pytest.param(signal.SIGTERM, 60.0, 30.0, id="TERM")
 KILL = pytest.param(signal.SIGKILL, 2.0, 20.0, id="KILL", marks=pytest.mark.slow)
 
 
 @pytest.mark.parametrize(("number", "lease", "within"), [TERM, KILL])
 async def test_what_one_relay_leaves_the_other_takes_up(write_side: WriteSide, number: int, lease: float, within: float) -> None:
     table = table_name(write_side.settings, "control")
-    async with asyncio.timeout(2 * LIMIT), open_aws(write_side.settings) as aws, relay(write_side, lease) as one:
+    async with asyncio.timeout(5 * LIMIT), open_aws(write_side.settings) as aws, relay(write_side, lease) as one:
         messages = write_side.messages("rds")
         await arrived(messages, await append(write_side, token_hex(8)))
         dynamodb = await aws.dynamodb()
