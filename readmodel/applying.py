@@ -130,7 +130,7 @@ class Applier:
 
     async def _lock(self, connection: AsyncConnection, units: Iterable[Unit], generations: Sequence[int]) -> None:
         places = {(unit.projection.name, crc32(unit.stream.encode()) % BUCKETS) for unit in units}
-        await lock(connection, ((_space(each, name), bucket) for each in generations for name, bucket in places))
+        await lock(connection, ((_space(each, name), bucket) for each in generations for name, bucket in places), alone=self._alone)
 
     async def _stand(self, connection: AsyncConnection, units: Sequence[Unit], parts: Sequence[Part], assumed: Fed) -> None:
         """Raises OtherFed when other generations than assumed are fed by now."""

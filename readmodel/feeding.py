@@ -59,12 +59,13 @@ class OtherFed(DatabaseConflict):
         self.fed = fed
 
 
-async def lock(connection: AsyncConnection, pairs: Iterable[tuple[int, int]]) -> None:
+async def lock(connection: AsyncConnection, pairs: Iterable[tuple[int, int]], *, alone: bool) -> None:
     """`FEEDING` shared, then these (space, bucket) pairs exclusively in their order, until the transaction ends; one round trip.
 
-    The shared one comes first: nobody who holds a bucket waits behind somebody who waits for all to end.
+    The shared one comes first: nobody who holds a bucket waits behind somebody who waits for all to end. `alone`: without it, for whom
+    it is all the same what is fed.
     """
-    taken = [FEEDING, *sorted(pairs)]
+    taken = [*(() if alone else (FEEDING,)), *sorted(pairs)]
     await connection.execute(_locking(), {"space": [space for space, _ in taken], "bucket": [bucket for _, bucket in taken]})
 
 

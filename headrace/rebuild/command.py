@@ -64,7 +64,7 @@ async def _until_stopped(settings: Settings, arguments: Namespace) -> int:
         except ExceptionGroup as several:  # what segments and lanes break on comes in groups
             raise _first(several) from several
     if code is None:
-        say("interrupted; what was read before is read on")
+        say("interrupted; unless a switch was told above, what was read before is read on")
         return FAILED
     return code
 
