@@ -8,12 +8,15 @@ import uuid
 from asyncio.subprocess import PIPE
 from datetime import datetime, timedelta
 
+import pytest
+
 from tests.acceptance.stack import Live, headrace
 
-LAST = 41
+LAST = 29
 """Versions of forty kilobytes: the store answers them in two pages."""
 
 
+@pytest.mark.slow
 async def test_it_is_all_there_and_shown_as_it_was_at_any_of_its_moments(live: Live) -> None:
     ident = f"c-{uuid.uuid4().hex}"
     texts = ["one", *("🌊" * 9_990 + str(version) for version in range(2, LAST + 1))]
@@ -34,13 +37,13 @@ async def test_it_is_all_there_and_shown_as_it_was_at_any_of_its_moments(live: L
             found = await client.get(f"/comments/{ident}", params=asked)
             return found.status_code, found.json().get("version")
 
-        for version in (1, 2, LAST):
+        for version in (1, LAST):
             assert await shown(version=version) == (200, version)
             at = datetime.fromisoformat(events[version - 1]["at"])
             assert await shown(at=at.isoformat()) == (200, version)
             before = await shown(at=(at - timedelta(microseconds=1)).isoformat())
             assert before == ((200, version - 1) if version > 1 else (404, None))
-        for beyond in (0, -1, LAST + 1, LAST + 2, 10**30):
+        for beyond in (0, -1, LAST + 1, 10**30):
             assert await shown(version=beyond) == (404, None)
         assert await shown(at=events[-1]["at"]) == (404, None)
         assert await shown(version=1, at=events[0]["at"]) == (400, None)
