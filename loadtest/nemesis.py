@@ -36,10 +36,6 @@ RELAY_MOVES: Final = 3
 """Checkpoints that a relay gets to move before one is struck that was not drawn."""
 BLIND: Final = 0.15
 """Share of the strikes that look for nothing: they meet whoever stands by, or is just starting."""
-MOST_EARLY: Final = 2
-"""Deaths of a process in a row before it was ready, after which it is let be for a while: at five the supervisor gives the stack up."""
-FORGET: Final = 0.02
-"""Share of the looks at it that end that while."""
 _IN_HAND: Final = re.compile(r"^headrace_in_hand_messages ([0-9.e+]+)$", re.M)
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=0.5)
 
@@ -76,7 +72,6 @@ class Nemesis:
     def __init__(self, on: Ground, plan: Plan, leases: LeaseWatch, streams: "DynamoDBStreamsClient", stream: str) -> None:
         self._on, self._plan, self._leases, self._streams, self._stream = on, plan, leases, streams, stream
         self._chance = random.Random(plan.seed)  # noqa: S311 - the same choices every time
-        self._early: Counter[str] = Counter()
         self._standing: dict[int, str] = {}
         """Processes that are stopped now, and their roles: one of a role at a time, so that there is work to be met."""
         self._moves = 0
@@ -96,7 +91,6 @@ class Nemesis:
                 if struck is None:
                     continue
                 victim, in_hand = struck
-                self._early[victim.name] = self._early[victim.name] + 1 if in_hand is None else 0
                 self.strikes.append(Strike(round(monotonic() - began, 2), victim.name, victim.role, how, in_hand or 0, in_hand is not None))
                 if victim.role == RELAY and in_hand:
                     self._moves = self._leases.history.moves
@@ -141,12 +135,7 @@ class Nemesis:
         stack = state.live(self._on.folder)
         parts = [part for part in (stack.parts if stack else ()) if part.role in self._plan.roles]
         parts = [part for part in parts if part.pid not in {None, *self._standing}]
-        found = [part for part in parts if self._early[part.name] < MOST_EARLY]
-        if how == "stop":
-            found = [part for part in found if part.role not in self._standing.values()]
-        for part in parts:
-            if part not in found and self._chance.random() < FORGET:
-                self._early[part.name] = 0
+        found = [part for part in parts if how != "stop" or part.role not in self._standing.values()]
         self._chance.shuffle(found)
         return found
 

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from headrace.errors import StackFailed
 from headrace.local import state
@@ -16,6 +16,9 @@ from headrace.local.roles import own_roles
 from headrace.local.stack import Plan
 from headrace.up import decide, supervise
 from loadtest.ground import Found, say
+
+DEATHS: Final = 10_000
+"""Who kills does not want to be mistaken for a program that cannot start."""
 
 
 class OwnStack(NamedTuple):
@@ -45,7 +48,14 @@ async def on_own_stack(folder: Path | None, wanted: OwnStack, work: Callable[[Pa
 
     try:
         with state.owned(here):
-            plan = Plan(here, await decide(wanted.aws, here), gateway_port(0), put_off=wanted.put_off, roles=own_roles(scale=wanted.scale))
+            plan = Plan(
+                here,
+                await decide(wanted.aws, here),
+                gateway_port(0),
+                put_off=wanted.put_off,
+                most_deaths=DEATHS,
+                roles=own_roles(scale=wanted.scale),
+            )
             await supervise(plan, _say, stop, ready)
     finally:
         if folder is None and found and not found[0]["faults"]:

@@ -32,14 +32,14 @@ class Keeper:
         self.pid: int | None = None
         self.restarts = 0
         self.restart = True
-        self.most_seconds = MOST_SECONDS
+        self.most_seconds, self.most_deaths = MOST_SECONDS, MOST_DEATHS
         self.ready = asyncio.Event()
         self._say, self._changed, self._returned = say, changed, returned
         self._stop, self._ended = asyncio.Event(), asyncio.Event()
         self._process: Process | None = None
 
     async def run(self) -> None:
-        """All its lives, until `drain`, or until it died `MOST_DEATHS` times in a row before it was ready: StackFailed."""
+        """All its lives, until `drain`, or until it died `most_deaths` times in a row before it was ready: StackFailed."""
         unready = streak = 0
         clock = asyncio.get_running_loop().time
         try:
@@ -108,7 +108,7 @@ class Keeper:
         """Say that it died and wait for its next life; False when there is none."""
         name, log = self.program.name, self.program.log
         how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
-        if unready >= MOST_DEATHS:
+        if unready >= self.most_deaths:
             raise StackFailed(f"{name} {how}, {unready} times in a row before it was ready; see {log}")
         if not self.restart:
             if unready:

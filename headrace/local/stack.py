@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 from headrace.errors import StackFailed
 from headrace.local import backends, environment, postgres_server, redis_server, state
 from headrace.local.backends import Choice
-from headrace.local.keeper import MOST_SECONDS, Keeper, Return, Say
+from headrace.local.keeper import MOST_DEATHS, MOST_SECONDS, Keeper, Return, Say
 from headrace.local.ports import free_port
 from headrace.local.probes import answers
 from headrace.local.program import Program
@@ -28,13 +28,14 @@ _GIVEN_SECONDS: Final = 10.0
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What is to be brought up, and where. `provision` is the command line that makes queues, tables and schema; `put_off` the most
-    seconds from a role's death to its next life."""
+    seconds from a role's death to its next life; `most_deaths` of a role in a row, before it was ready, end the stack."""
 
     state: Path
     choice: Choice
     gateway_port: int
     restart: bool = True
     put_off: float = MOST_SECONDS
+    most_deaths: int = MOST_DEATHS
     roles: Sequence[RoleSpec] = field(default_factory=own_roles)
     provision: tuple[str, ...] = our_command("provision")
 
@@ -133,7 +134,7 @@ class Supervisor:
         since = asyncio.get_running_loop().time()
         keeper = Keeper(program, self._say, self._write, returned)
         if among is self._roles:
-            keeper.restart, keeper.most_seconds = self._plan.restart, self._plan.put_off
+            keeper.restart, keeper.most_seconds, keeper.most_deaths = self._plan.restart, self._plan.put_off, self._plan.most_deaths
         among.append(keeper)
         lives.create_task(keeper.run())
         await keeper.until_ready()
