@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from zlib import crc32
 
 import pytest
 from sqlalchemy import text
@@ -9,6 +10,7 @@ from sqlalchemy import text
 from events.comments.events import CommentUpdated
 from events.ids import StreamId
 from events.memory_store import MemoryStore
+from readmodel.applying import BUCKETS, _space
 from readmodel.comments.tables import COMMENTS, PICTURES
 from readmodel.control import READ_MODEL
 from readmodel.database import Database
@@ -129,6 +131,27 @@ async def test_one_that_cannot_be_fed_is_left_and_the_current_one_goes_on(
     assert (await read_fed(database.engine)).generations == (1,)
     assert not await flip(database.engine, READ_MODEL, second)
     assert (await read_fed(database.engine)).current == 1
+
+
+async def test_what_is_fed_changes_between_transactions_only(projecting: Projecting, database: Database) -> None:
+    second = await new_generation(database.engine, READ_MODEL, REGISTRY)
+    stream = comment("held")
+    place = {"space": _space(1, "comments"), "bucket": crc32(stream.encode()) % BUCKETS}
+    async with database.engine.connect() as other:
+        await other.execute(text("SELECT pg_advisory_xact_lock(:space, :bucket)"), place)
+        under_way = asyncio.create_task(projecting.project(history(stream, "p")))
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        async with asyncio.timeout(10), database.at(1).engine.connect() as watch:
+            while (await watch.execute(text(waiting))).scalar_one() == 0:  # noqa: ASYNC110 - PostgreSQL tells nobody
+                await asyncio.sleep(0.01)
+        change = asyncio.create_task(feed(database.engine, READ_MODEL, second))
+        _, pending = await asyncio.wait({change}, timeout=2.5)  # it gives way every second, and comes again
+        assert pending
+        assert (await read_fed(database.engine)).generations == (1,)
+    await asyncio.gather(under_way, change)
+    assert await versions(database, 1) == {stream: 1}
+    assert await versions(database, second) == {}
+    assert (await read_fed(database.engine)).generations == (1, second)
 
 
 async def test_the_current_one_is_never_left(projecting: Projecting, database: Database, second: int) -> None:
