@@ -6,6 +6,7 @@ needed, because what the old generation has is counted before the switch.
 """
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from runtime.aws import AwsRefused, aws_errors
@@ -28,6 +29,11 @@ class OwnQueue(NamedTuple):
 def prefix(stack: str) -> str:
     """Of the names of all rebuilds' queues of a stack."""
     return f"{stack}-rebuild-"
+
+
+def is_own(stack: str, name: str) -> bool:
+    """Whether a queue of this name is a rebuild's of this stack: a stack that is called `{stack}-rebuild-2` has queues of its own. Pure."""
+    return re.fullmatch(rf"{re.escape(prefix(stack))}[0-9]+\.fifo", name, re.ASCII) is not None
 
 
 async def subscribe(aws: tuple["SQSClient", "SNSClient"], topic_arn: str, name: str, visibility: int) -> OwnQueue:
@@ -71,12 +77,14 @@ async def remove_all(aws: tuple["SQSClient", "SNSClient"], topic_arn: str, stack
         while True:
             page = await sns.list_subscriptions_by_topic(TopicArn=topic_arn, **start)
             for each in page["Subscriptions"]:
-                if each["Endpoint"].rpartition(":")[2].startswith(prefix(stack)):
+                # One that is being deleted is listed for a while, with a word in the place of its name.
+                if is_own(stack, each["Endpoint"].rpartition(":")[2]) and each["SubscriptionArn"].startswith("arn:"):
                     await _unless_gone(sns.unsubscribe(SubscriptionArn=each["SubscriptionArn"]))
             if not page.get("NextToken"):
                 break
             start = {"NextToken": page["NextToken"]}
-        urls = (await sqs.list_queues(QueueNamePrefix=prefix(stack))).get("QueueUrls", [])
+        found = (await sqs.list_queues(QueueNamePrefix=prefix(stack))).get("QueueUrls", [])
+        urls = [url for url in found if is_own(stack, url.rpartition("/")[2])]
         for url in urls:
             await _unless_gone(sqs.delete_queue(QueueUrl=url))
     return len(urls)
