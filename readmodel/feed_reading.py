@@ -57,7 +57,8 @@ _CAREFUL_HORIZON: Final = text(
     FROM pg_current_snapshot() AS seen
     """
 )
-# Bounded in rows looked at, not in rows found: a rare subject costs many short statements, never a long one.
+# Bounded in rows looked at, not in rows found: a rare subject costs many short statements, never a long one. The row that the reader has
+# wholly is not wanted: were it long, it would take the page's bytes from those behind it.
 _PAGE: Final = text(
     """
     WITH looked_at AS MATERIALIZED (
@@ -72,6 +73,8 @@ _PAGE: Final = text(
         SELECT *, sum(size) OVER (ORDER BY transaction, number) - size AS before
         FROM looked_at
         WHERE (CAST(:subject AS text) IS NULL OR subject = CAST(:subject AS text)) AND at >= CAST(:since AS timestamptz)
+            AND (transaction, number, last_version - first_version + 1)
+                > (CAST(CAST(:transaction AS text) AS xid8), CAST(:number AS bigint), CAST(:events AS bigint))
     ),
     taken AS (SELECT * FROM wanted WHERE before < :bytes),
     summary AS (
@@ -169,6 +172,7 @@ class Changes:
         values = {
             "transaction": str(after.transaction),
             "number": after.number,
+            "events": after.events,
             "until": str(until),
             "most": most + 1,
             "bytes": PAGE_BYTES,
@@ -176,7 +180,7 @@ class Changes:
             "since": to_datetime(asked.since),
         }
         rows = await self._ask(_PAGE, values)
-        changes = [change for change in (_change(row) for row in rows if row.transaction is not None) if change.end > after]
+        changes = [_change(row) for row in rows if row.transaction is not None]
         return _page(rows[0], changes, (after, until), full=rows[0].looked_at > most)
 
     async def since(self, at: Micros) -> Start:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from events.comments.events import CommentCreated
+from events.comments.events import CommentCreated, CommentUpdated
 from events.envelope import Commit
 from events.memory_store import MemoryStore
 from readmodel.control import READ_MODEL
@@ -90,6 +90,18 @@ async def test_a_page_is_bounded_in_bytes(projecting: Projecting, changes: Chang
     assert 1 < len(page.changes) < 6
     assert page.more
     assert len(await all_of(changes)) == 6
+
+
+async def test_a_row_longer_than_a_page_hides_nothing_behind_it(projecting: Projecting, changes: Changes) -> None:
+    long = [commit(comment(0), 1, 0, CommentCreated("p", "ann", "x" * 300_000))]
+    long += [commit(comment(0), version, version - 1, CommentUpdated("y" * 300_000)) for version in (2, 3, 4)]
+    await projecting.project(long)
+    for number in range(1, 4):
+        await projecting.project(history(comment(number)))
+    found = await all_of(changes)
+    assert [len(each.body) > 300_000 for each in found] == [True] * 4 + [False] * 3
+    for place, each in enumerate(found):
+        assert await all_of(changes, each.point) == found[place + 1 :]
 
 
 async def test_a_parked_stream_is_told_when_it_is_redriven(
