@@ -69,8 +69,8 @@ def everyone(registry: Registry) -> list[Projection]:
 
 
 async def behind(engine: AsyncEngine, registry: Registry, pair: Pair) -> list[StreamId]:
-    """A page of streams that the new generation has less of than the old one, or of which one of its projections has less than
-    another of the same domain has; those that are parked in the new one apart."""
+    """A page of streams that the new generation has less of than the old one, or than was spoken of while the old one had them parked,
+    or of which one of its projections has less than another of the same domain has; those that are parked in the new one apart."""
     found: set[StreamId] = set()
     there = await projections_in(engine, registry, pair.old)
     with database_errors():
@@ -87,6 +87,8 @@ def _lacking(registry: Registry, there: Sequence[Projection], pair: Pair) -> Ite
     for each in everyone(registry):
         if each in there:
             yield _less(each, _place(each, pair.old), _place(each, pair.new), pair.new)
+        # Where the old one stands still the new one may go on; and what it did not hear nobody brings again: it was acknowledged.
+        yield _less(each, _spoken_of(each, pair.old), _place(each, pair.new), pair.new)
     for domain in registry.domains:
         mine = [each for each in domain.projections if isinstance(each, Projection)]
         for each, other in zip(mine, [*mine[1:], *mine[:1]], strict=True):
@@ -106,6 +108,12 @@ def _place(projection: Projection, generation: int) -> FromClause:
     table = in_generation(POSITIONS if projection.home is None else projection.home, generation)
     which: ColumnElement[bool] = table.c.projector == projection.name if projection.home is None else true()
     return select(table.c.stream, table.c.version).where(which).subquery()
+
+
+def _spoken_of(projection: Projection, generation: int) -> FromClause:
+    """(stream, version) of what it has parked there."""
+    which = (PARKED.c.generation == generation, PARKED.c.projector == projection.name)
+    return select(PARKED.c.stream, PARKED.c.last_version.label("version")).where(*which).subquery()
 
 
 @lru_cache

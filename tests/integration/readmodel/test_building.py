@@ -150,6 +150,18 @@ async def test_what_is_behind_is_found_and_what_differs_is_named(ground: Databas
     ]
 
 
+async def test_what_the_old_one_only_heard_of_while_it_stood_still_is_not_missed(ground: Database, store: MemoryStore) -> None:
+    good = history(comment("late"), updates=2)
+    await stored(store, *good)
+    await Projecting(ground, DOMAINS, store).project([broken(comment("late"), 1, 0, "[1]"), *good[1:]])
+    generation, _ = await built(ground, store, [good[:1]])  # the rest came after the scan, and the own queue did not bring it
+    pair = Pair(1, generation)
+    assert await behind(ground.engine, DOMAINS, pair) == [comment("late")]
+    await Projecting(ground.at(generation), DOMAINS, store, alone=True).catch_up([comment("late")])
+    assert await behind(ground.engine, DOMAINS, pair) == []
+    assert await totals(ground.engine, DOMAINS, generation) == (1, 3)
+
+
 async def test_while_both_are_fed_they_are_the_same_in_every_snapshot(ground: Database, store: MemoryStore) -> None:
     await stored(store, *COMMITS)
     generation, _ = await built(ground, store, [])
