@@ -122,6 +122,8 @@ class Applier:
                 parts = self._parts(connection, fed, [generation])
                 parts[0].done.parked.append((unit, fault))
                 await self._lock(connection, [unit], [generation])
+                _, now_fed = await parks_and_fed(connection, [generation], [unit.stream])
+                self._expect(now_fed, fed)
                 await write_parks(parts[0].within, generation, parts[0].done.parked)
         return result(parts, [])
 
@@ -139,10 +141,13 @@ class Applier:
                 part.standing = await standing_of(part.within, units)
         streams = sorted({unit.stream for unit in units})
         parked, fed = await parks_and_fed(connection, [part.generation for part in parts], streams)
-        if not self._alone and fed != assumed:
-            raise OtherFed(fed) if fed is not None else NoSchema("no generation of the read model; run `headrace provision`")
+        self._expect(fed, assumed)
         for (generation, projector, stream), spoken_of in parked.items():
             next(part for part in parts if part.generation == generation).standing.parked[projector, StreamId(stream)] = spoken_of
+
+    def _expect(self, fed: Fed | None, assumed: Fed) -> None:
+        if not self._alone and fed != assumed:
+            raise OtherFed(fed) if fed is not None else NoSchema("no generation of the read model; run `headrace provision`")
 
     def _judge(self, units: Sequence[Unit], parts: Sequence[Part]) -> list[tuple[Unit, Position]]:
         """Units with a hole. Such a unit is not begun in one generation while another has to wait for it: they move together."""

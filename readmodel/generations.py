@@ -26,6 +26,7 @@ ATTEMPTS: Final = 30
 PAUSE_SECONDS: Final = 1.0
 """Between two of them."""
 _T = TypeVar("_T")
+Check = Callable[[AsyncConnection], Awaitable[None]]
 
 
 class Beside(NamedTuple):
@@ -56,10 +57,15 @@ async def feed(engine: AsyncEngine, projector: str, generation: int) -> None:
     await _changed(engine, add)
 
 
-async def flip(engine: AsyncEngine, projector: str, to: int) -> bool:
-    """Queries read it from now on, and it counts as complete. False: it is not fed any more, and nothing was changed."""
+async def flip(engine: AsyncEngine, projector: str, to: int, check: Check | None = None) -> bool:
+    """Queries read it from now on, and it counts as complete. False: it is not fed any more, and nothing was changed.
+
+    `check`: asked while nobody applies anything; what it raises leaves all as it was.
+    """
 
     async def turn(connection: AsyncConnection) -> bool:
+        if check is not None:
+            await check(connection)
         row = GENERATIONS.c.projector == projector
         await connection.execute(update(GENERATIONS).where(row, GENERATIONS.c.current != to).values(current=to, flipped_at=func.now()))
         done = update(FED).where(FED.c.projector == projector, FED.c.generation == to)

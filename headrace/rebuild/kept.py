@@ -5,7 +5,7 @@ from headrace.rebuild.alone import Alone
 from headrace.rebuild.ground import Ground
 from headrace.rebuild.levelling import even, level
 from headrace.rebuild.progress import say
-from headrace.rebuild.switching import acceptable, kept, leave, switch
+from headrace.rebuild.switching import acceptable, kept, leave, same_parks, switch
 from headrace.rebuild.warm import forget, warm_beside
 from readmodel.control import CACHE, READ_MODEL
 from readmodel.database import REBUILDING, open_database
@@ -32,7 +32,7 @@ async def rollback(ground: Ground, held: Alone, *, accept: bool) -> Pair:
         await even(ground.engine, pair)
         await warm_beside(ground.settings, database, pair.new)
     await held.check()
-    await switch(ground.engine, READ_MODEL, pair)
+    await switch(ground.engine, READ_MODEL, pair, same_parks(pair, accept=accept))
     return pair
 
 

@@ -19,7 +19,7 @@ from headrace.rebuild.alone import Alone
 from headrace.rebuild.ground import Ground
 from headrace.rebuild.levelling import even, level, settled
 from headrace.rebuild.progress import say, telling
-from headrace.rebuild.switching import acceptable, switch
+from headrace.rebuild.switching import acceptable, same_parks, switch
 from headrace.rebuild.tail import Tail
 from headrace.rebuild.warm import warm_beside
 from readmodel.control import READ_MODEL
@@ -106,7 +106,7 @@ async def rebuild(ground: Ground, held: Alone, options: Options) -> Report:
             await even(ground.engine, pair)
             await warm_beside(ground.settings, database, pair.new)
             await held.check()
-            await switch(ground.engine, READ_MODEL, pair)
+            await switch(ground.engine, READ_MODEL, pair, same_parks(pair, accept=options.accept_differences))
     return Report(
         generation=new,
         instead_of=old,

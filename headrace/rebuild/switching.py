@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from headrace.errors import WrongUse
 from headrace.rebuild.progress import say
 from readmodel.feeding import read_fed
-from readmodel.generations import beside, feed_not, flip, seconds_since_flip
-from readmodel.rebuilding.comparing import Pair
+from readmodel.generations import Check, beside, feed_not, flip, seconds_since_flip
+from readmodel.rebuilding.comparing import Pair, parks_seen_by
 from runtime.errors import Fatal
 
 LEAVE_SECONDS: Final = 15.0
@@ -18,7 +18,7 @@ LEAVE_SECONDS: Final = 15.0
 
 
 class Refused(Fatal):
-    """A running projector could not feed the generation, so there is nothing to switch to."""
+    """A running projector could not feed the generation, so there is nothing to switch to; or it had to park there what goes on here."""
 
 
 def acceptable(differences: Sequence[str], pair: Pair, *, accept: bool) -> bool:
@@ -30,11 +30,22 @@ def acceptable(differences: Sequence[str], pair: Pair, *, accept: bool) -> bool:
     return accept or not differences
 
 
-async def switch(engine: AsyncEngine, projector: str, pair: Pair) -> None:
-    """Queries read `pair.new` from now on, each process within a second. Raises Refused, Retryable."""
-    if not await flip(engine, projector, pair.new):
+async def switch(engine: AsyncEngine, projector: str, pair: Pair, check: Check | None = None) -> None:
+    """Queries read `pair.new` from now on, each process within a second. Raises Refused, Retryable, and what `check` raises."""
+    if not await flip(engine, projector, pair.new, check):
         raise Refused(f"a projector could not feed generation {pair.new} and left it; its log says why")
     say(f"switched to generation {pair.new}; {pair.old} is fed on, for --rollback, until --drop-old")
+
+
+def same_parks(pair: Pair, *, accept: bool) -> Check | None:
+    """For `switch`: what was parked in one of them only since they were compared, else a reader might go back. None: it is all the same."""
+
+    async def check(connection: AsyncConnection) -> None:
+        differences = await parks_seen_by(connection, pair)
+        if differences:
+            raise Refused(f"not switched: since the comparison {'; '.join(differences)}")
+
+    return None if accept else check
 
 
 async def kept(engine: AsyncEngine, projector: str) -> Pair:

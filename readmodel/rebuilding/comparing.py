@@ -161,7 +161,7 @@ async def compare(engine: AsyncEngine, registry: Registry, pair: Pair) -> Compar
         async with engine.connect() as plain:
             connection = await plain.execution_options(isolation_level="REPEATABLE READ")
             level = [each for each in there if await _at_the_same(connection, _apart(each, there, registry, pair), each, done)]
-            done.differences += await _parks(connection, pair)
+            done.differences += await parks_seen_by(connection, pair)
             old = await digests(connection, level, pair.old)
             new = await digests(connection, level, pair.new)
             for table in [table for each in level for table in each.tables]:
@@ -203,10 +203,11 @@ async def parks(engine: AsyncEngine, pair: Pair) -> list[str]:
     """What is parked in one of them only, in words."""
     with database_errors():
         async with engine.connect() as connection:
-            return await _parks(connection, pair)
+            return await parks_seen_by(connection, pair)
 
 
-async def _parks(connection: AsyncConnection, pair: Pair) -> list[str]:
+async def parks_seen_by(connection: AsyncConnection, pair: Pair) -> list[str]:
+    """The same on a connection of the caller's, in its own error handling."""
     one, other = PARKED.alias(), PARKED.alias()
     said = []
     for generation, against, words in ((pair.new, pair.old, "the new one and not in the old"), (pair.old, pair.new, "the old one only")):

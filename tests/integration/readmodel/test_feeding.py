@@ -11,12 +11,14 @@ from events.comments.events import CommentUpdated
 from events.ids import StreamId
 from events.memory_store import MemoryStore
 from readmodel.applying import BUCKETS, _space
+from headrace.rebuild.switching import Refused, same_parks, switch
 from readmodel.comments.tables import COMMENTS, PICTURES
 from readmodel.control import READ_MODEL
 from readmodel.database import Database
 from readmodel.feeding import read_fed
 from readmodel.generations import Beside, beside, drop, feed, feed_not, flip, leftovers, new_generation
 from readmodel.projecting import Projecting
+from readmodel.rebuilding.comparing import Pair
 from tests.unit.readmodel.commits import REGISTRY, comment, commit, history, stored
 
 
@@ -159,3 +161,17 @@ async def test_the_current_one_is_never_left(projecting: Projecting, database: D
     assert (await read_fed(database.engine)).generations == (1, second)
     with pytest.raises(ValueError, match="is fed"):
         await drop(database.engine, 1)
+
+
+async def test_what_is_parked_beside_since_the_comparison_stops_the_switch(projecting: Projecting, database: Database, second: int) -> None:
+    await projecting.project(history(comment("one")))
+    pair = Pair(1, second)
+    parked = "INSERT INTO headrace.parked VALUES (:generation, 'comments', 'comment-one', 'unstorable', 'refused', 2, now(), 2)"
+    async with database.engine.begin() as connection:
+        await connection.execute(text(parked), {"generation": second})
+    with pytest.raises(Refused, match="1 streams are parked in the new one and not in the old: comment-one"):
+        await switch(database.engine, READ_MODEL, pair, same_parks(pair, accept=False))
+    assert (await read_fed(database.engine)).current == 1
+    assert await beside(database.engine, READ_MODEL) == [Beside(second, complete=False)]
+    await switch(database.engine, READ_MODEL, pair, same_parks(pair, accept=True))
+    assert (await read_fed(database.engine)).current == second
