@@ -91,10 +91,14 @@ class Follower:
             await self._catch_up(write)
         else:
             self._known = True
-            end = tail.end
-            for batch in tail.after(self._point):
-                await self._send(write, batch.of(self._wanted))
-            self._point = max(self._point, end)
+            while tail.reaches(self._point) and (batch := tail.next(self._point)) is not None:
+                lines, end = batch.of(self._wanted), batch.end
+                del batch  # whoever is slow keeps alive what is sent to it, and not what the ring has let go
+                await self._send(write, lines)
+                self._point = max(self._point, end)
+            if not tail.reaches(self._point):
+                return
+            self._point = max(self._point, tail.end)
             if not await self._wait(stirred):  # there was nothing for it until now
                 self._point = max(self._point, tail.end)
 

@@ -6,6 +6,7 @@ somebody follows. A follower whom the ring has left behind reads its own pages u
 
 import asyncio
 import random
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -77,12 +78,10 @@ class Tail:
         """Whether all that lies behind this point is here."""
         return self._start is not None and self._start <= point
 
-    def after(self, point: Point) -> list[Batch]:
-        """Batches with anything behind this point; only when `reaches` it."""
-        place = len(self._batches)
-        while place and self._batches[place - 1].end > point:
-            place -= 1
-        return self._batches[place:]
+    def next(self, point: Point) -> Batch | None:
+        """The first batch with anything behind this point; only when `reaches` it. One at a time: who holds none keeps none alive."""
+        place = bisect_right(self._batches, point, key=lambda batch: batch.end)
+        return self._batches[place] if place < len(self._batches) else None
 
     async def run(self) -> None:
         """Reads while somebody follows."""
