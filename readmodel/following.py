@@ -29,8 +29,8 @@ from runtime.lifecycle import ended
 LOOK_SECONDS: Final = 1.0
 BOTH_SECONDS: Final = 5.0
 """After a switch: until every process has looked."""
-LEAVE_SECONDS: Final = 15.0
-"""For reads under way in the generation that was left."""
+LEAVE_SECONDS: Final = 30.0
+"""For reads under way in the generation that was left: one that waits for a token as long as it may, each look at its deadline."""
 _LOG: Final = logs.get("following")
 _T = TypeVar("_T")
 
