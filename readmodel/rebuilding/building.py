@@ -1,6 +1,7 @@
 """The scan of the event store into a generation that nobody feeds yet: read, folded and written side by side, in bounded memory."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,16 +10,19 @@ from typing import Final
 from events.envelope import Commit
 from events.ids import StreamId
 from events.scanning import Budget, Pages
-from readmodel.errors import UnstorableData
+from readmodel.errors import DatabaseUnavailable, UnstorableData
 from readmodel.projecting import Projecting
 from readmodel.rebuilding.assembling import Assembled, Assembly
 from readmodel.rebuilding.folding import Batch, Folder
 from readmodel.rebuilding.loading import Loader
+from runtime.lifecycle import backoff
 
 BATCH_EVENTS: Final = 5_000
 ODD_AT_ONCE: Final = 500
 """Streams that are read by themselves, before the scan goes on."""
 STREAMS_A_CALL: Final = 200
+ATTEMPTS: Final = 6
+"""At writing a batch: some ten seconds."""
 LOADERS: Final = 3
 """Batches written at once."""
 
@@ -115,8 +119,7 @@ class Building:
         if not batch.streams:
             return
         try:
-            async with self._turns.loading():
-                await self._loader.write(batch)
+            await self._write(batch)
         except UnstorableData:
             # One of them PostgreSQL does not take, or it is there already: the projector's own way finds out which.
             async with self._turns.applying():
@@ -125,6 +128,19 @@ class Building:
             self.built.odd += batch.streams
         self.built.streams += batch.streams
         self.built.events += batch.events
+
+    async def _write(self, batch: Batch) -> None:
+        """PostgreSQL away for a moment is no reason to scan again. What was committed all the same says that it is there already."""
+        for attempt in range(1, ATTEMPTS):
+            try:
+                async with self._turns.loading():
+                    await self._loader.write(batch)
+            except DatabaseUnavailable:
+                await asyncio.sleep(backoff(attempt, random.random(), first=0.2, most=5.0))  # noqa: S311 - jitter
+            else:
+                return
+        async with self._turns.loading():
+            await self._loader.write(batch)
 
     async def _oddly(self, work: _Work) -> None:
         streams, work.odd = sorted(work.odd), set()

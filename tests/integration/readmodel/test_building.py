@@ -16,13 +16,14 @@ from events.scanning import Budget, Page
 from readmodel.control import READ_MODEL
 from readmodel.database import REBUILDING, Database, open_database
 from readmodel.domains import all_projections
+from readmodel.errors import DatabaseUnavailable
 from readmodel.feeding import read_fed
 from readmodel.generations import feed, new_generation
 from readmodel.hashing import digests
 from readmodel.projecting import Projecting
 from readmodel.rebuilding.building import Building, Built
 from readmodel.rebuilding.comparing import Pair, apart, behind, compare, totals
-from readmodel.rebuilding.folding import Folder
+from readmodel.rebuilding.folding import Batch, Folder
 from readmodel.rebuilding.loading import Loader
 from readmodel.schema import migrate
 from runtime.settings import Settings
@@ -100,6 +101,32 @@ async def test_one_segment_in_order_needs_no_second_look(ground: Database, store
     assert await same(ground, Pair(1, generation))
     assert (done.odd, done.streams, done.events, done.commits) == (0, 61, len(COMMITS), len(COMMITS))
     assert await totals(ground.engine, DOMAINS, generation) == (61, len(COMMITS))
+
+
+class Shaky(Loader):
+    """PostgreSQL goes away, first before a batch is written and then with the answer to its commit."""
+
+    writes = 0
+
+    async def write(self, batch: Batch) -> None:
+        self.writes += 1
+        if self.writes == 1:
+            raise DatabaseUnavailable("away")
+        await super().write(batch)
+        if self.writes == 2:
+            raise DatabaseUnavailable("away with the answer")
+
+
+async def test_away_for_a_moment_nothing_is_lost_and_nothing_counted_twice(ground: Database, store: MemoryStore) -> None:
+    await stored(store, *COMMITS)
+    await Projecting(ground, DOMAINS, store).project(COMMITS)
+    generation = await new_generation(ground.engine, READ_MODEL, DOMAINS)
+    database = ground.at(generation)
+    loader = Shaky(database, DOMAINS)
+    building = Building(Folder(DOMAINS), loader, Projecting(database, DOMAINS, store, alone=True), Budget(None))
+    await building.scan(Given([COMMITS]), 1)
+    assert loader.writes == 3
+    assert await same(ground, Pair(1, generation))
 
 
 async def test_poison_is_parked_there_as_a_projector_would(ground: Database, store: MemoryStore) -> None:
