@@ -17,9 +17,10 @@ from events.parcel import Stub
 from readmodel.control import AMQP, CACHE, READ_MODEL
 from runtime import logs
 from runtime.errors import HeadraceError
-from runtime.lifecycle import backoff, pause
+from runtime.lifecycle import backoff, pause, unless_stopped
 from runtime.metrics import COMMITS, DISCARDS, REPUBLISHED, TRAIL_PENDING
 from workers.keeping import Held
+from workers.lease import LeaseLost
 from workers.packing import sequence, stub_of
 from workers.reconciling import GRACE_SECONDS, Evidence, Missing, Pending, Standing, Trail, streams_of
 from workers.republishing import Republisher
@@ -74,7 +75,10 @@ class Trailing:
         self._last: dict[str, int] = {}
 
     async def take(self, records: Sequence[Mapping[str, Any]], lease: Held) -> str:
-        """Remember them, and come back when there is a reason to read on: the newest is no longer young, and there is room."""
+        """Remember them, and come back when there is a reason to read on: the newest is no longer young, and there is room.
+
+        Raises LeaseLost when a look saw the lease lapsed meanwhile, though it was renewed after all.
+        """
         shard = lease.key
         if self._leases.get(shard) is not lease:
             self._leases[shard] = lease
@@ -85,6 +89,8 @@ class Trailing:
             await pause(lease.leaving, self._see(new, shard) if new else EMPTY_SECONDS)
         while self._trail.full and not lease.leaving.is_set():
             await pause(lease.leaving, LOOK_SECONDS)
+        if self._leases.get(shard) is not lease:  # a look found it lapsed, and has forgotten what was in hand under it
+            raise LeaseLost(shard)
         return self._trail.checkpoint(shard)
 
     def _see(self, new: Sequence[Mapping[str, Any]], shard: str) -> float:
@@ -101,7 +107,7 @@ class Trailing:
         failures = 0
         while not await pause(stop, LOOK_SECONDS if not failures else max(LOOK_SECONDS, backoff(failures, 0.5, most=MOST_REST))):
             try:
-                await self.look()
+                await unless_stopped(stop, self.look())  # PostgreSQL or SNS may take longer to be away than there is to drain
                 failures = 0
             except HeadraceError as wrong:  # whatever it is, it must not end the relay beside it
                 failures += 1

@@ -16,8 +16,9 @@ from runtime.errors import Fatal, Retryable
 from tests.support.fake_streams import FakeSns, refused
 from tests.support.fake_table import FakeTable
 from tests.unit.workers.test_packing import commit
+from workers import trailing
 from workers.keeping import Held
-from workers.lease import Leases
+from workers.lease import LeaseLost, Leases
 from workers.reconciling import CONFIRM_SECONDS, MOST_TIMES, REST_SECONDS, Trail
 from workers.republishing import Republisher
 from workers.trailing import Sight, Trailing
@@ -199,3 +200,35 @@ async def test_what_never_arrives_is_given_up_and_holds_nobody_back() -> None:
         sent += len(await house.look())
     lease.leaving.set()
     assert (sent, await house.trailing.take([], lease)) == (MOST_TIMES, "7")
+
+
+async def test_a_lease_that_lapsed_for_a_look_and_was_renewed_after_all_is_given_up_not_stumbled_over() -> None:
+    house = House(World(), most=1)
+    lease = await house.lease()
+    taking = asyncio.ensure_future(house.trailing.take([record(7, A)], lease))
+    await asyncio.wait([taking], timeout=0.05)
+    row, lease._row = lease._row, cast(Any, type(lease._row))(SHARD)
+    await house.look()
+    lease._row = row
+    lease.leaving.set()
+    with pytest.raises(LeaseLost):
+        await taking
+
+
+async def test_a_look_at_what_does_not_answer_ends_with_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Frozen(World):
+        async def of(self, wanted: Sequence[StreamId]) -> Mapping[StreamId, Mapping[str, int]]:  # noqa: ARG002 - it never answers
+            looked.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    looked, stop = asyncio.Event(), asyncio.Event()
+    monkeypatch.setattr(trailing, "LOOK_SECONDS", 0.01)
+    house = House(Frozen())
+    await house.trailing.take([record(7, A)], await house.lease())
+    house.world.now += 100
+    running = asyncio.ensure_future(house.trailing.run(stop))
+    await looked.wait()
+    stop.set()
+    async with asyncio.timeout(1):
+        await running
