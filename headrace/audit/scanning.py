@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS: Final = 6
 """An audit has time: a page that fails is asked for again."""
-Item = dict[str, dict[str, str]]
+Item = dict[str, dict[str, Any]]
+"""Values of any type: what is no commit may have attributes that no commit has."""
 
 
 class _Scanned(Struct):
