@@ -54,6 +54,7 @@ _TRANSIENT: Final = frozenset(
         "TransactionConflictException",
         "TransactionInProgressException",
         "KmsThrottled",
+        "KMSThrottling",
         "500",
         "502",
         "503",
