@@ -70,8 +70,12 @@ class Walker:
     async def _carry_out(self, wanted: Wanted) -> None:
         _LOG.warning("a full walk is wanted", action="walk", why=wanted.why)
         await self._drained.wait()
+        latest = await self._walks.wanted()  # that may have taken long: one walk is for whoever asked by now
+        if latest is None:
+            _LOG.info("somebody else has walked", action="walk")
+            return
         began, walked = monotonic(), await self._walk().run()
-        finished = not walked.behind and await self._walks.done(wanted)
+        finished = not walked.behind and await self._walks.done(latest)
         DISCARDS.labels("reconciler", "unhealed").inc(walked.republished - walked.healed)
         _LOG.warning("walked", action="walk", finished=finished, seconds=round(monotonic() - began, 3), **_told(walked))
 
