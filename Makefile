@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo up test test-slow check format bench clean lock
+.PHONY: setup demo up test test-slow test-long check format bench clean lock
 setup: $(STAMP)
 
 # Locked and hashed; uv when it is there, pip otherwise. The project itself is installed in place.
@@ -19,12 +19,16 @@ demo: setup
 up: setup
 	$(BIN)/headrace up --aws $(or $(AWS),auto)
 
-# Unit, contract, integration, acceptance and drills on one backend: MiniStack unless AWS=localstack. In two parts for the time they take.
+# Unit, contract, integration, acceptance and drills on one backend: MiniStack unless AWS=localstack. In three parts for the time they take.
 test: setup
 	AWS=$(or $(AWS),ministack) $(BIN)/python -m pytest -m "not slow"
 
 test-slow: setup
-	AWS=$(or $(AWS),ministack) $(BIN)/python -m pytest -m slow
+	AWS=$(or $(AWS),ministack) $(BIN)/python -m pytest -m "slow and not long"
+
+# What proves the whole under faults, minutes each: before a release.
+test-long: setup
+	AWS=$(or $(AWS),ministack) $(BIN)/python -m pytest -m long
 
 # Side by side with peers, interleaved; about ten minutes. Narrower: `.venv/bin/headrace bench --only headrace,per-call --rounds 1`.
 bench: setup

@@ -21,6 +21,7 @@ async def large(*words: str) -> tuple[int, dict[str, Any], str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_many_comments_are_all_there_and_audited_in_told_memory(live: Live) -> None:
     code, found, told = await large("--state", str(live.folder), "--comments", "600")
     assert (code, found["faults"]) == (0, []), told

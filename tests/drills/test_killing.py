@@ -28,6 +28,7 @@ async def killing(*words: str) -> tuple[int, dict[str, Any], str]:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("signals", "every"), [("kill", "2"), ("kill,term,stop", "3")])
 async def test_what_is_struck_again_and_again_loses_and_doubles_nothing(tmp_path: Path, signals: str, every: str) -> None:
     sizes = ("--seconds", "60", "--every", every, "--signals", signals, "--rate", "120")

@@ -75,6 +75,7 @@ async def back(live: Live, name: str, not_pid: int | None) -> Part:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.long
 async def test_a_relay_that_wakes_after_its_lease_moves_nothing(pair: Live) -> None:
     async with leases(pair) as watch, load_beside(pair, 150, 16) as loading:
         relays = {part.pid: part for part in pair.parts("relay") if part.pid is not None}
@@ -99,6 +100,7 @@ async def test_a_relay_that_wakes_after_its_lease_moves_nothing(pair: Live) -> N
     assert pair.parts("relay")[0].restarts == 0
 
 
+@pytest.mark.long
 async def test_postgres_killed_again_and_again_loses_and_doubles_nothing(pair: Live) -> None:
     seconds, kills = 45.0, 0
     async with leases(pair), load_beside(pair, 100, seconds) as loading:

@@ -129,6 +129,7 @@ def p99(latencies: list[float]) -> float:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_reads_go_on_in_time_while_redis_is_frozen_flushed_and_killed(stack: Live) -> None:
     """No 5xx, with a token or without; once the circuit is open, twice the usual p99 at most (and what a machine's noise costs)."""
     async with reading(stack) as reads, open_redis(load(dict(os.environ) | state.environment(stack.folder))) as redis:

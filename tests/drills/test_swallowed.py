@@ -29,7 +29,7 @@ from tests.acceptance.stack import AWS, Live, headrace, stack_up
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from workers.walks import Walks
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 HEALED_SECONDS = 90.0
 STILL_SECONDS = 65.0

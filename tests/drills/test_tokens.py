@@ -11,6 +11,7 @@ from tests.acceptance.stack import Live
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_no_answer_is_older_than_its_token_and_no_read_without_one_fails(stack: Live) -> None:
     words = ("-m", "loadtest.tokens", "--state", str(stack.folder), "--reads", "3000")
     process = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=PIPE, stderr=PIPE)

@@ -19,7 +19,7 @@ from tests.unit.readmodel.commits import comment, history
 
 __all__ = ["outlet"]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 LIMIT = 120.0
 
 

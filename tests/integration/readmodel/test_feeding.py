@@ -10,8 +10,8 @@ from sqlalchemy import text
 from events.comments.events import CommentUpdated
 from events.ids import StreamId
 from events.memory_store import MemoryStore
-from readmodel.applying import BUCKETS, _space
 from headrace.rebuild.switching import Refused, same_parks, switch
+from readmodel.applying import BUCKETS, _space
 from readmodel.comments.tables import COMMENTS, PICTURES
 from readmodel.control import READ_MODEL
 from readmodel.database import Database

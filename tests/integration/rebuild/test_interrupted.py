@@ -16,7 +16,7 @@ from runtime.aws import open_aws
 from runtime.settings import Settings
 from tests.integration.rebuild.conftest import Live, at_work
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 SECONDS = 120
 
 

@@ -49,6 +49,7 @@ async def test_the_switch_there_and_back_is_seen_by_nobody(live: Live) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 async def test_the_caches_generation_is_switched_as_quietly(live: Live) -> None:
     await live.write(60)
     await live.passed()

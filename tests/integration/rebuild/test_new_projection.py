@@ -49,6 +49,7 @@ async def test_with_roles_that_know_it_already(own: Settings) -> None:
         assert found.ok, found.differences
 
 
+@pytest.mark.long
 async def test_with_roles_that_learn_of_it_afterwards(own: Settings) -> None:
     settings = replace(own, domain=DOMAIN)
     async with living(own) as live:

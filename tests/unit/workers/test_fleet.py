@@ -107,6 +107,7 @@ def test_every_shard_is_read_once_in_its_order_by_whoever_lives(steps: list[Step
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @given(STEPS, st.integers(0, 2**32))
 @settings(max_examples=1000, deadline=None)
 def test_the_same_a_thousand_times(steps: list[Step], seed: int) -> None:
