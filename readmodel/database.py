@@ -20,6 +20,8 @@ from runtime.settings import Settings
 
 CONNECT_SECONDS: Final = 2.0
 _CONFLICTS: Final = frozenset({"40001", "40P01"})
+_TOO_LARGE: Final = "54000"
+"""A key that no index takes."""
 _NO_SCHEMA: Final = frozenset({"42P01", "3F000"})
 _BY_DRIVER: Final = re.compile(r"(invalid input for query argument \$\d+): .*\(([^()]*)\)", re.DOTALL)
 """A value that asyncpg cannot send as its column's type. What it is comes before why."""
@@ -101,7 +103,7 @@ def database_errors() -> Iterator[None]:
 
 def translated(state: str, said: str) -> Exception:
     """Ours for a SQLSTATE (empty: none) and what the server said."""
-    if state[:2] in ("22", "23"):
+    if state[:2] in ("22", "23") or state == _TOO_LARGE:
         return UnstorableData(f"SQLSTATE {state}: {said}")
     if state in _CONFLICTS:
         return DatabaseConflict(f"SQLSTATE {state}")

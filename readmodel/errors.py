@@ -16,7 +16,7 @@ class OtherTables(DatabaseUnavailable):
 
 
 class UnstorableData(Fatal):
-    """PostgreSQL will never take this data (SQLSTATE classes 22 and 23)."""
+    """PostgreSQL will never take this data (SQLSTATE classes 22 and 23, and 54000: a key that no index takes)."""
 
 
 class StillMoving(Retryable):

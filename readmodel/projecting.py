@@ -1,7 +1,8 @@
 """Batches of commits until they are in PostgreSQL: holes filled from the store, conflicts tried again, poison cut out.
 
-Only the data's own faults park: SQLSTATE classes 22 and 23, found by halving the batch until one stream, then one commit, is
-left; a projection's exception; an event that cannot be read. Everything else is retryable and leaves the batch to come again.
+Only the data's own faults park: SQLSTATE classes 22 and 23 (and 54000, a key too large), found by halving the batch until one
+stream, then one commit, is left; a projection's exception; an event that cannot be read. Everything else is retryable and leaves the
+batch to come again.
 """
 
 import asyncio

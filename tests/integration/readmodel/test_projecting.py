@@ -99,6 +99,14 @@ async def test_poison_parks_its_stream_with_the_reason_and_no_other(
     assert later.counts == {Verdict.PARKED: 1}
 
 
+async def test_a_key_that_no_index_takes_is_the_datas_fault(projecting: Projecting, database: Database) -> None:
+    letters = random.Random(1).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=20_000)
+    huge = commit(comment(1), 1, 0, CommentCreated("".join(letters), "ann", "hello"))
+    await projecting.project([huge, *history(comment(2))])
+    assert [(parked.stream, parked.reason) for parked in await list_parked(database.engine)] == [(comment(1), "unstorable")]
+    assert await rows(database, "comments", "stream") == [(comment(2),)]
+
+
 async def test_commits_before_the_poison_are_applied(projecting: Projecting, database: Database) -> None:
     good = history(comment(1), updates=3)
     await projecting.project([*good, commit(comment(1), 5, 4, CommentUpdated("\0"))])
