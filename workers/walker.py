@@ -21,6 +21,8 @@ from workers.walks import Walks
 KEY: Final = "walk#lease"
 ASK_SECONDS: Final = 30.0
 MOST_LOOK: Final = 30.0
+TELL_SECONDS: Final = 600.0
+"""From one word to the next of a walk that waits: on a stack that is never quiet, `headrace reconcile` says more."""
 _LOG: Final = logs.get("reconciler")
 
 
@@ -89,10 +91,15 @@ class Drained:
     async def wait(self) -> None:
         """Until each of their queues was seen empty twice. Raises Retryable."""
         seen, look = dict.fromkeys(self._projectors, 0), self._look
+        clock = asyncio.get_running_loop().time
+        tell_at = clock() + TELL_SECONDS
         while seen:
             for name, depth in (await self._queues.depths(seen)).items():
                 seen[name] += depth == 0
             seen = {name: times for name, times in seen.items() if times < 2}
+            if seen and clock() >= tell_at:
+                tell_at += TELL_SECONDS
+                _LOG.warning("the walk waits for projectors that are busy", action="walk", projectors=sorted(seen))
             if seen:
                 await asyncio.sleep(look)
                 look = min(MOST_LOOK, look * 1.2)  # whom a projector keeps waiting for days asks more rarely

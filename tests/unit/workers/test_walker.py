@@ -57,3 +57,20 @@ def test_one_walk_is_for_all_who_asked_before_it_began(meanwhile: Walk | None, w
 
     run_virtually(story())
     assert (house.walks, house.wish, house.looks) == (walks, None, 2)
+
+
+class Busy:
+    """A stack whose projectors are never done."""
+
+    async def depths(self, projectors: Collection[str]) -> dict[str, int]:
+        return dict.fromkeys(projectors, 1)
+
+
+def test_a_walk_that_waits_for_a_busy_stack_says_so_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    async def story() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1500):
+                await Drained(Busy(), ("rds", "cache")).wait()
+
+    run_virtually(story())
+    assert capsys.readouterr().out.count("the walk waits for projectors that are busy") == 2
