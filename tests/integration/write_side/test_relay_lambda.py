@@ -3,9 +3,11 @@
 import asyncio
 from secrets import token_hex
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from runtime import logs
 from runtime.aws import open_aws
 from runtime.errors import ConfigurationError
 from runtime.stack import table_name
@@ -41,6 +43,7 @@ async def records(write_side: WriteSide, ident: str) -> list[dict[str, Any]]:
 async def test_what_lambda_hands_over_reaches_the_projectors(write_side: WriteSide, monkeypatch: pytest.MonkeyPatch) -> None:
     given, ident = write_side.settings, token_hex(8)
     monkeypatch.setattr(relay_lambda, "_PROCESS", [])
+    monkeypatch.setattr(logs, "configure", Mock())  # for the whole process: not that of the tests
     monkeypatch.setenv("AWS_ENDPOINT_URL", given.aws_endpoint_url or "")
     monkeypatch.setenv("HEADRACE_STACK", given.stack)
     async with asyncio.timeout(LIMIT):

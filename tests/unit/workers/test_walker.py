@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import Collection
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
 from tests.support.fake_table import FakeTable
 from tests.support.virtual_time import run_virtually
+from workers import walker
 from workers.lease import Leases
 from workers.walker import Drained, Walker
 from workers.walking import Walked
@@ -49,8 +51,8 @@ def test_one_walk_is_for_all_who_asked_before_it_began(meanwhile: Walk | None, w
     async def story() -> None:
         leases = Leases(cast(Any, FakeTable()), "control", "ann", 30)
         stop = asyncio.Event()
-        walker = Walker(cast(Any, house), leases, lambda: cast(Any, house), Drained(house, ("rds",)))
-        running = asyncio.ensure_future(walker.run(stop))
+        walking = Walker(cast(Any, house), leases, lambda: cast(Any, house), Drained(house, ("rds",)))
+        running = asyncio.ensure_future(walking.run(stop))
         await asyncio.sleep(300)
         stop.set()
         await running
@@ -66,11 +68,15 @@ class Busy:
         return dict.fromkeys(projectors, 1)
 
 
-def test_a_walk_that_waits_for_a_busy_stack_says_so_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_walk_that_waits_for_a_busy_stack_says_so_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Mock()
+    monkeypatch.setattr(walker, "_LOG", log)
+
     async def story() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1500):
                 await Drained(Busy(), ("rds", "cache")).wait()
 
     run_virtually(story())
-    assert capsys.readouterr().out.count("the walk waits for projectors that are busy") == 2
+    said = [(call.args[0], call.kwargs["projectors"]) for call in log.warning.call_args_list]
+    assert said == 2 * [("the walk waits for projectors that are busy", ["cache", "rds"])]
