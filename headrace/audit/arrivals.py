@@ -36,7 +36,7 @@ class Patience:
 
 
 class Arrivals:
-    """Streams whose projectors are not yet where they were stored to, in `late`. `since`: see `checking.publishing_since`."""
+    """Streams whose projectors are not yet where they were stored to, in `late`. `since`: see `checking.published_from`."""
 
     def __init__(self, spool: Spool, registry: Registry, places: dict[str, Where], since: Micros | None) -> None:
         self._spool, self._places, self._since = spool, places, since

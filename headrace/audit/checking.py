@@ -26,11 +26,12 @@ from readmodel.control import AMQP
 from readmodel.database import AUDITING, Database, open_database
 from readmodel.domains import registry
 from readmodel.entries import prefix
-from runtime.aws import Aws, aws_errors, endpoint, open_aws
+from runtime.aws import Aws, endpoint, open_aws
 from runtime.redis_client import open_redis
 from runtime.settings import Settings
 from runtime.stack import Stack, load_stack
 from runtime.times import Micros
+from workers.sighting import publishing_since
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -67,7 +68,7 @@ async def _ground(settings: Settings) -> AsyncIterator[Ground]:
         client = await opened.enter_async_context(open_redis(settings))
         spool = await opened.enter_async_context(open_spool())
         facts = await load_stack(await aws.dynamodb(), settings)
-        since = await publishing_since(aws, facts)
+        since = await published_from(aws, facts)
         places = places_of(domains, amqp=AMQP in facts.queues)
         store, scan = await open_store(aws, facts, settings), await open_scan(aws, settings)
         yield Ground(settings, domains, store, scan, database, client, spool, places, since)
@@ -141,11 +142,7 @@ class _Audit:
         await check.tell(ground.spool, still=waited and not late)
 
 
-async def publishing_since(aws: Aws, facts: Stack) -> Micros | None:
+async def published_from(aws: Aws, facts: Stack) -> Micros | None:
     """When the queue of the projector `amqp` was made: older streams are published when they are next written to."""
-    if AMQP not in facts.queues:
-        return None
-    sqs = await aws.sqs()
-    with aws_errors():
-        answer = await sqs.get_queue_attributes(QueueUrl=facts.queues[AMQP], AttributeNames=["CreatedTimestamp"])
-    return Micros((int(answer["Attributes"]["CreatedTimestamp"]) + 1) * 1_000_000)
+    since = await publishing_since(await aws.sqs(), facts)
+    return None if since is None else Micros(int(since * 1_000_000))

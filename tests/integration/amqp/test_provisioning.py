@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from headrace.audit.checking import publishing_since
+from headrace.audit.checking import published_from
 from headrace.observe import queue_depths
 from headrace.provision import provision
 from runtime.aws import open_aws
@@ -54,7 +54,7 @@ async def test_an_audit_asks_for_what_was_stored_since(plain: Settings) -> None:
     before = now()
     async with open_aws(plain) as aws:
         stack = await provision(replace(plain, amqp_url=URL))
-        since = await publishing_since(aws, stack)
+        since = await published_from(aws, stack)
         assert since is not None
         assert before - 2_000_000 < since <= now() + 1_000_000
-        assert await publishing_since(aws, await provision(plain, without_amqp=True)) is None
+        assert await published_from(aws, await provision(plain, without_amqp=True)) is None
