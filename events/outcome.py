@@ -107,6 +107,16 @@ def outcomes_channel(stack: str) -> str:
     return f"{stack}:outcomes"
 
 
+def accepted_channel(stack: str) -> str:
+    """Where gateways tell workers that SQS has commands."""
+    return f"{stack}:accepted"
+
+
+def published_channel(stack: str) -> str:
+    """Where the relay tells projectors that SNS has commits."""
+    return f"{stack}:published"
+
+
 def appended_channel(stack: str) -> str:
     """Where workers tell the relay that there is something in the stream."""
     return f"{stack}:appended"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from redis.exceptions import RedisError
 
 from events.envelope import Command
-from events.outcome import PENDING, PERHAPS_KNOWN, REMEMBERED_SECONDS, claim_key, command_key, kept_of
+from events.outcome import PENDING, PERHAPS_KNOWN, REMEMBERED_SECONDS, accepted_channel, claim_key, command_key, kept_of
 from gateway.memory import Claim, Known
 from gateway.preparing import Prepared
 from runtime.logs import get
@@ -52,12 +52,12 @@ class RedisMemory:
         return [_claim(each, *answers[3 * place : 3 * place + 3]) for place, each in enumerate(commands)]
 
     async def mark(self, accepted: Sequence[Prepared]) -> None:
-        """Leave a mark for each accepted command."""
+        """Leave a mark for each accepted command, and tell workers."""
         keys = [command_key(self._stack, each.command.stream, each.command.id) for each in accepted]
         marks = [(each.command.actor, PERHAPS_KNOWN if each.key_given else PENDING) for each in accepted]
         if len(set(marks)) == 1:
             del marks[1:]
-        arguments = [REMEMBERED_SECONDS, *chain.from_iterable(marks)]
+        arguments = [accepted_channel(self._stack), REMEMBERED_SECONDS, *chain.from_iterable(marks)]
         await self._ask(lambda: self._marks(keys=keys, args=arguments))
 
     async def known(self, stream: str, command_id: str) -> Known | None:

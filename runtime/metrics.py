@@ -51,6 +51,7 @@ COMMITS: Final = Counter("headrace_commits", "Commits by what a hop did with the
 DISCARDS: Final = Counter(
     "headrace_discards", "What was set aside as unusable; every one is also stored", ["hop", "reason"], registry=REGISTRY
 )
+NUDGES: Final = Counter("headrace_nudges", "Second looks at a queue beside a poll that waits", ["result"], registry=REGISTRY)
 HTTP: Final = Tally("headrace_http_requests", "HTTP answers", "route", "status")
 STATE_CACHE: Final = Counter("headrace_state_cache", "Look-ups of a stream's state", ["result"], registry=REGISTRY)
 STATE_CACHE_BYTES: Final = Gauge("headrace_state_cache_bytes", "Bytes that the cached states hold, about", registry=REGISTRY)

@@ -19,6 +19,7 @@ from runtime.metrics import COMMITS, DISCARDS, ENVELOPES, HOP_SECONDS, MESSAGES
 from workers.consumer import Delivery, Handled, Queue, consume
 from workers.parks import counting
 from workers.projecting import Passed, open_deliveries, tell
+from workers.waking import Waker
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -93,12 +94,15 @@ class Applying:
             self.broken.set()
 
 
-async def consume_unbroken(queue: Queue, projector: Applying, stop: asyncio.Event, engine: AsyncEngine) -> None:
-    """Until `stop`. `engine`: where parks are counted. Raises TooManyParks when the projector must not go on."""
+async def consume_unbroken(queue: Queue, projector: Applying, stop: asyncio.Event, engine: AsyncEngine, waker: Waker | None = None) -> None:
+    """Until `stop`. `engine`: where parks are counted; `waker`: called when messages were sent.
+
+    Raises TooManyParks when the projector must not go on.
+    """
     async with asyncio.TaskGroup() as tasks:
         beside = [_stop_when_broken(projector.broken, stop), counting(engine, projector.name, projector.parked)]
         watching = [tasks.create_task(each) for each in beside]
-        await consume(queue, projector.handle, stop, LANES)
+        await consume(queue, projector.handle, stop, LANES, waker)
         for each in watching:
             each.cancel()
     if projector.broken.is_set():

@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from events.dynamo_store import open_store
+from events.outcome import accepted_channel
 from readmodel.domains import registry
 from runtime.aws import open_aws
 from runtime.redis_client import open_redis
@@ -16,6 +17,7 @@ from workers.process import Ready, run_role
 from workers.snapshotting import snapshots_written
 from workers.telling import Teller
 from workers.trials import DynamoTrials
+from workers.waking import Waker
 
 LANES = 2  # one batch appends while the next is received and decided
 
@@ -40,4 +42,5 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         count = PartitionCount(facts.partitions, StackItem(dynamodb, settings))
         worker = CommandWorker(store, domains, count, (queue, Teller(client, settings.stack), trials), snapshots)
         await stack.enter_async_context(ready.listening({"sqs": queue.check, "dynamodb": store.check}))
-        await consume(queue, worker.handle, stop, LANES)
+        waker = Waker(await stack.enter_async_context(open_redis(settings)), accepted_channel(settings.stack))
+        await consume(queue, worker.handle, stop, LANES, waker)

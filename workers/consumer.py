@@ -5,7 +5,7 @@ when a lane is free, so nothing is fetched that cannot be started. While a batch
 of their visibility. A batch whose visibility lapsed all the same deletes nothing: somebody else may hold its messages by now.
 What waits for something that is away stays in hand and is tried again, while its neighbours are settled.
 Stop: no new receive, what is in hand is finished (or given back when the drain's time is up), then the loop returns. `polling` says how
-a receive ends, `settling` what becomes of each message.
+a receive ends, `nudging` what is looked for beside it, `settling` what becomes of each message.
 """
 
 import asyncio
@@ -20,9 +20,11 @@ from runtime import logs
 from runtime.errors import HeadraceError, Retryable
 from runtime.lifecycle import DRAIN_SECONDS, backoff, pause
 from runtime.metrics import DISCARDS, IN_HAND
+from workers.nudging import Nudger
 from workers.polling import Polling
 from workers.queue import Delivery, Queue, open_queue
 from workers.settling import Handled, Settlement, settlement
+from workers.waking import Waker
 
 __all__ = ["Delivery", "Handled", "Handler", "Queue", "consume", "open_queue"]
 
@@ -53,14 +55,23 @@ class _Held:
         return not self.lapsed
 
 
-async def consume(queue: Queue, handle: Handler, stop: asyncio.Event, lanes: int) -> None:
-    """Until `stop`; returns when everything in hand is finished or given back."""
+async def consume(queue: Queue, handle: Handler, stop: asyncio.Event, lanes: int, waker: Waker | None = None) -> None:
+    """Until `stop`; returns when everything in hand is finished or given back. `waker`: called when messages were sent."""
     free = asyncio.Semaphore(lanes)
+    polling = Polling(queue, stop)
     try:
         async with asyncio.timeout(None) as deadline, asyncio.TaskGroup() as working:
-            working.create_task(_limited(deadline, stop))
-            async for held in _receiving(queue, stop, free):
+
+            def begin(deliveries: list[Delivery], asked: float) -> None:
+                held = _Held(deliveries, max(asked, monotonic() - 1) + queue.visibility)
                 working.create_task(_lane(queue, handle, held, free, stop))
+
+            working.create_task(_limited(deadline, stop))
+            if waker is not None:
+                working.create_task(waker.listen(stop))
+                working.create_task(Nudger(waker, polling, free).run(begin, stop))
+            async for deliveries, asked in _receiving(polling, stop, free):
+                begin(deliveries, asked)
     except TimeoutError:
         # Nothing of those batches was deleted, so all of it comes again.
         _LOG.warning("drain ran out of time", action="drain")
@@ -72,10 +83,9 @@ async def _limited(deadline: asyncio.Timeout, stop: asyncio.Event) -> None:
     deadline.reschedule(asyncio.get_running_loop().time() + DRAIN_SECONDS)
 
 
-async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore) -> AsyncIterator[_Held]:
-    """Batches, each with a lane reserved for it."""
+async def _receiving(polling: Polling, stop: asyncio.Event, free: asyncio.Semaphore) -> AsyncIterator[tuple[list[Delivery], float]]:
+    """Batches, each with a lane reserved for it, and when each was asked for."""
     failures = 0
-    polling = Polling(queue, stop)
     while not stop.is_set():
         await free.acquire()
         if stop.is_set():  # it came while all lanes were busy: a receive now would take messages only to let them lie
@@ -93,7 +103,7 @@ async def _receiving(queue: Queue, stop: asyncio.Event, free: asyncio.Semaphore)
         if not deliveries:
             free.release()
             continue
-        yield _Held(deliveries, max(asked, monotonic() - 1) + queue.visibility)
+        yield deliveries, asked
 
 
 async def _lane(queue: Queue, handle: Handler, held: _Held, free: asyncio.Semaphore, stop: asyncio.Event) -> None:

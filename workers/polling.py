@@ -19,6 +19,7 @@ LIVELY_SECONDS: Final = 10.0
 """After the last message, or the start, in which polls are short."""
 GRACE_SECONDS: Final = 0.2
 """For an answer on its way."""
+NOT_WAITING: Final = float("inf")
 _LOG: Final = logs.get("polling")
 
 
@@ -28,11 +29,23 @@ class Polling:
     def __init__(self, queue: Queue, stop: asyncio.Event) -> None:
         self._queue, self._stop = queue, stop
         self._lively_until = monotonic() + LIVELY_SECONDS
+        self.waiting_since = NOT_WAITING
+        """When the poll that is under way was asked for."""
 
     async def receive(self) -> list[Delivery]:
         """What one receive brought; nothing once it is to stop. Raises Retryable."""
         wait = SHORT_POLL_SECONDS if monotonic() < self._lively_until else LONG_POLL_SECONDS
-        found = await self._answer(wait)
+        self.waiting_since = monotonic()
+        try:
+            return await self._taken(await self._answer(wait))
+        finally:
+            self.waiting_since = NOT_WAITING
+
+    async def look(self) -> list[Delivery]:
+        """What is there now, beside a poll that waits. Raises Retryable."""
+        return await self._taken(await self._queue.receive(0))
+
+    async def _taken(self, found: list[Delivery]) -> list[Delivery]:
         if found:
             self._lively_until = monotonic() + LIVELY_SECONDS
         if found and self._stop.is_set():

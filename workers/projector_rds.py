@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from events.dynamo_store import open_store
+from events.outcome import published_channel
 from readmodel.database import PROJECTING, check_database, open_database
 from readmodel.domains import registry
 from readmodel.projecting import Projecting
@@ -16,6 +17,7 @@ from workers.applying import Applying, consume_unbroken
 from workers.consumer import open_queue
 from workers.forgetting import pruning
 from workers.process import Ready, run_role
+from workers.waking import Waker
 
 
 class RdsProjector(Applying):
@@ -45,4 +47,5 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         checks = {"sqs": queue.check, "dynamodb": store.check, "postgres": lambda: check_database(database)}
         await stack.enter_async_context(ready.listening(checks))
         await stack.enter_async_context(pruning(database.engine, settings.feed_seconds))
-        await consume_unbroken(queue, projector, stop, database.engine)
+        waker = Waker(await stack.enter_async_context(open_redis(settings)), published_channel(settings.stack))
+        await consume_unbroken(queue, projector, stop, database.engine, waker)

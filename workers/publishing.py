@@ -5,7 +5,7 @@ At least once: a page published but not checkpointed is published again by whoev
 
 import asyncio
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from runtime import logs
@@ -98,10 +98,10 @@ def _of_content(entry: Mapping[str, Any]) -> bool:
 
 
 class Publisher:
-    """The relay's sink."""
+    """The relay's sink. `told`: called after a page, for whoever waits for what SNS delivers; it must not raise."""
 
-    def __init__(self, topic: Topic) -> None:
-        self._topic = topic
+    def __init__(self, topic: Topic, told: Callable[[], Awaitable[None]] | None = None) -> None:
+        self._topic, self._told = topic, told
 
     async def take(self, records: Sequence[Mapping[str, Any]], lease: Held) -> str:
         """Returns once SNS has every commit of the page. Raises LeaseLost."""
@@ -113,6 +113,8 @@ class Publisher:
             for failed in await asyncio.gather(*publishing, return_exceptions=True):
                 if failed is not None:
                     raise failed
+        if self._told is not None:
+            await self._told()
         COMMITS.labels("relay", "published").inc(len(page.commits) + len(page.stubs))
         if page.foreign:
             DISCARDS.labels("relay", "foreign").inc(page.foreign)

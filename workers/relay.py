@@ -5,8 +5,9 @@ import os
 import secrets
 import socket
 from contextlib import AsyncExitStack
+from functools import partial
 
-from events.outcome import appended_channel
+from events.outcome import appended_channel, published_channel
 from runtime.aws import open_aws
 from runtime.redis_client import open_redis
 from runtime.settings import Settings, require
@@ -18,7 +19,7 @@ from workers.publishing import Publisher, Topic
 from workers.reconciler import open_reconciler
 from workers.relay_fleet import Fleet
 from workers.stream import EventStream
-from workers.waking import Waker
+from workers.waking import Waker, call
 from workers.walks import Walks
 
 
@@ -37,8 +38,9 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         await stream.arn()
         control = table_name(settings, "control")
         leases = Leases(dynamodb, control, owner_name(), settings.lease_seconds)
-        waker = Waker(await stack.enter_async_context(open_redis(settings)), appended_channel(settings.stack))
-        publisher = Publisher(Topic(await aws.sns(), facts.topic_arn))
+        client = await stack.enter_async_context(open_redis(settings))
+        waker = Waker(client, appended_channel(settings.stack))
+        publisher = Publisher(Topic(await aws.sns(), facts.topic_arn), partial(call, client, published_channel(settings.stack)))
         relay = Fleet(stream, leases, publisher, lambda: Pace(waker), Walks(dynamodb, control))
         reconciler = await stack.enter_async_context(open_reconciler(settings, aws, facts, stream, leases))
         await stack.enter_async_context(ready.listening({"dynamodbstreams": stream.answers}))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 LISTEN_SECONDS: Final = 5.0
+CALL_SECONDS: Final = 0.05
 _LOG: Final = logs.get("waking")
 
 
@@ -56,3 +57,12 @@ class Waker:
                 if message is not None:
                     self.last_called = monotonic()
                     self._event.set()
+
+
+async def call(client: "Redis", channel: str) -> None:
+    """Wake whoever waits on the channel: best effort, never more than 50 ms."""
+    try:
+        async with asyncio.timeout(CALL_SECONDS):
+            await client.publish(channel, b"1")
+    except (redis.exceptions.RedisError, TimeoutError, OSError) as wrong:
+        _LOG.warning("nobody called", action="call", channel=channel, error=type(wrong).__name__)

@@ -12,7 +12,17 @@ from redis.asyncio import Redis
 
 from events.envelope import Command
 from events.ids import CommandId, Fingerprint, StreamId, Version
-from events.outcome import REMEMBERED_SECONDS, Kept, Notice, Outcome, Status, command_key, outcomes_channel
+from events.outcome import (
+    PERHAPS_KNOWN,
+    REMEMBERED_SECONDS,
+    Kept,
+    Notice,
+    Outcome,
+    Status,
+    accepted_channel,
+    command_key,
+    outcomes_channel,
+)
 from gateway.memory import Claim
 from gateway.outcomes import Outcomes
 from gateway.preparing import Prepared
@@ -172,3 +182,14 @@ async def test_notices_reach_who_waits_also_after_the_connection_was_lost(redis:
     await asyncio.gather(task, return_exceptions=True)
     assert (first, second) == (Outcome(Status.APPLIED, Version(8)), Outcome(Status.APPLIED, Version(8)))
     assert outcomes.waiting == 0
+
+
+async def test_whoever_reads_the_queue_hears_of_what_was_accepted(memory: RedisMemory, redis: Redis, stack: str) -> None:
+    async with asyncio.timeout(5), redis.pubsub(ignore_subscribe_messages=True) as heard:
+        await heard.subscribe(accepted_channel(stack))
+        await heard.get_message(timeout=1)  # the subscription itself
+        await memory.mark([accepted(command("a")), accepted(command("b"), key_given=True)])
+        while (message := await heard.get_message(timeout=1)) is None:
+            pass
+    assert message["channel"].decode() == accepted_channel(stack)
+    assert await redis.hgetall(command_key(stack, "comment-1", "b")) == {b"ann": PERHAPS_KNOWN}

@@ -1,6 +1,7 @@
 """A shard read to its end: what moves the checkpoint, what is published again, and what ends a reader."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from time import monotonic
 from typing import Any, cast
 
@@ -19,6 +20,7 @@ from workers.shard_reader import ShardReader
 from workers.shards import Progress, Shard
 
 CHECKPOINT = "checkpoint"
+Told = Callable[[], Awaitable[None]]
 
 
 def records(*firsts: int) -> list[dict[str, Any]]:
@@ -32,12 +34,14 @@ class Eager(Pace):
         await asyncio.sleep(0)
 
 
-async def read(streams: FakeStreams, sns: FakeSns, table: FakeTable, *, begin: str = "", seconds: float = 10) -> Progress:
+async def read(
+    streams: FakeStreams, sns: FakeSns, table: FakeTable, *, begin: str = "", seconds: float = 10, told: Told | None = None
+) -> Progress:
     leases = Leases(cast(Any, table), "control", "ann", seconds)
     row = await leases.take((await leases.read(["s"]))["s"])
     if begin:
         row = await leases.renew(row, Progress(begin))
-    reader = ShardReader(cast(Any, streams), leases, Publisher(Topic(cast(Any, sns), "topic")), Eager)
+    reader = ShardReader(cast(Any, streams), leases, Publisher(Topic(cast(Any, sns), "topic"), told), Eager)
     async with asyncio.timeout(5):
         return await reader.read("arn", Shard("s"), row, asyncio.Event())
 
@@ -116,3 +120,13 @@ async def test_a_lease_taken_by_another_meanwhile_is_left_alone() -> None:
     with pytest.raises(LeaseLost):
         await read(FakeStreams([records(1)]), FakeSns(seen=steal), table)
     assert table.rows["s"][CHECKPOINT] == {"S": "500"}
+
+
+async def test_projectors_are_called_once_sns_has_a_page_and_not_for_an_empty_one() -> None:
+    sns, had = FakeSns([{0}]), list[int]()
+
+    async def told() -> None:
+        had.append(len(sns.calls))
+
+    await read(FakeStreams([records(1), [], records(2)]), sns, FakeTable(), told=told)
+    assert had == [2, 3]  # a page's entry that failed was published again first

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import redis.exceptions
 
-from workers.waking import Waker
+from workers.waking import Waker, call
 
 
 class Client:
@@ -64,3 +64,17 @@ async def test_a_wait_ends_with_its_time_or_with_stop() -> None:
         await waker.wait(stop, 0.001)
         stop.set()
         await waker.wait(stop, 60)
+
+
+async def test_calling_is_best_effort() -> None:
+    class Away:
+        async def publish(self, *_: object) -> int:
+            raise redis.exceptions.ConnectionError("gone")
+
+    class Hung:
+        async def publish(self, *_: object) -> None:
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(2):
+        for client in (Away(), Hung()):
+            await call(cast(Any, client), "published")
