@@ -18,6 +18,13 @@ os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
 os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks with `aws` what runs on the backend of the run: by its fixtures, or with a whole stack of its own (tests/acceptance)."""
+    for item in items:
+        if "backend" in getattr(item, "fixturenames", ()) or Path(__file__).parent / "acceptance" in item.path.parents:
+            item.add_marker("aws")
+
+
 @pytest.fixture(scope="session")
 def backend() -> str:
     """Which AWS emulator this run is on: `AWS=ministack` (the default) or `AWS=localstack`."""
