@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from events.ids import Partition
 from events.parcel import LONER_BYTES, MAX_BYTES, OVERHEAD
@@ -96,7 +96,12 @@ class Plan(RuleBasedStateMachine):
 
 
 TestPlan = Plan.TestCase
-TestPlan.settings = settings(max_examples=2000, stateful_step_count=30, deadline=None)
+TestPlan.settings = settings(max_examples=400, stateful_step_count=30, deadline=None)
+
+
+@pytest.mark.slow
+def test_the_same_many_times() -> None:
+    run_state_machine_as_test(Plan, settings=settings(max_examples=2500, stateful_step_count=30, deadline=None))
 
 
 def add(plan: Parcelling[int], count: int, now: float, size: int = 10) -> None:

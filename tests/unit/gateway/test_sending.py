@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from itertools import chain, repeat
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
@@ -90,9 +91,25 @@ async def sent(sqs: FaultySqs, waves: list[list[tuple[int, int]]]) -> dict[str, 
 WAVE = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([1, 1, 300, 70_000])), min_size=1, max_size=8)
 
 
-@given(st.lists(WAVE, min_size=1, max_size=6), st.lists(st.sampled_from(["", "", "", *FAULTS]), max_size=40))
-@settings(max_examples=2000, deadline=None)
+WAVES = st.lists(WAVE, min_size=1, max_size=6)
+MISHAPS = st.lists(st.sampled_from(["", "", "", *FAULTS]), max_size=40)
+
+
+@given(WAVES, MISHAPS)
+@settings(max_examples=400, deadline=None)
 def test_nothing_is_lost_repeated_or_overtaken(waves: list[list[tuple[int, int]]], faults: list[str]) -> None:
+    arrives(waves, faults)
+
+
+@pytest.mark.slow
+@given(WAVES, MISHAPS)
+@settings(max_examples=2500, deadline=None)
+def test_the_same_many_times(waves: list[list[tuple[int, int]]], faults: list[str]) -> None:
+    arrives(waves, faults)
+
+
+def arrives(waves: list[list[tuple[int, int]]], faults: list[str]) -> None:
+    """Once each, in order, and nothing confirmed that SQS did not take."""
     sqs = FaultySqs(faults)
     confirmed = run_virtually(sent(sqs, waves))
     taken = [command.id for command in sqs.taken]

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import chain, repeat
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -54,7 +55,10 @@ def scripted(faults: list[str], away: list[str], turns: list[int]) -> ScriptedSt
     return ScriptedStore(next_fault, lets_others)
 
 
-async def live(group: Group, turns: list[tuple[int, int, bool, bool | int, bool]]) -> list[str]:
+Turns = list[tuple[int, int, bool, bool | int, bool]]
+
+
+async def live(group: Group, turns: Turns) -> list[str]:
     for first, most, lapse, gone, crash in turns:
         await group.turn(first, most, lapse=lapse, delete=gone, crash=crash)
     for number in range(100):
@@ -65,14 +69,25 @@ async def live(group: Group, turns: list[tuple[int, int, bool, bool | int, bool]
     return await group.verdict() + await group.believed()
 
 
-@given(parcels(), st.lists(TURN, max_size=8), FAULTS, AWAY, st.lists(st.integers(0, 4), max_size=30))
-@settings(max_examples=2500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+LIVES = st.tuples(parcels(), st.lists(TURN, max_size=8), FAULTS, AWAY, st.lists(st.integers(0, 4), max_size=30))
+
+
+@given(LIVES)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_command_acts_at_most_once_and_is_told_the_truth(
-    sent: list[list[Command]],
-    turns: list[tuple[int, int, bool, bool | int, bool]],
-    faults: list[str],
-    away: list[str],
-    slow: list[int],
+    lived: tuple[list[list[Command]], Turns, list[str], list[str], list[int]],
 ) -> None:
+    assert wrongs(*lived) == []
+
+
+@pytest.mark.slow
+@given(LIVES)
+@settings(max_examples=2500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_same_many_times(lived: tuple[list[list[Command]], Turns, list[str], list[str], list[int]]) -> None:
+    assert wrongs(*lived) == []
+
+
+def wrongs(sent: list[list[Command]], turns: Turns, faults: list[str], away: list[str], slow: list[int]) -> list[str]:
+    """What one life of a message group came to that it must not."""
     group = Group(scripted(faults, away, slow), [(f"m{n}", commands) for n, commands in enumerate(sent)])
-    assert run_virtually(live(group, turns)) == []
+    return run_virtually(live(group, turns))
