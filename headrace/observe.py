@@ -4,13 +4,15 @@ import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import aiohttp
 import msgspec
 
 from readmodel.control import CONTROL_SCHEMA
-from readmodel.database import open_engine
+from readmodel.database import database_errors, open_engine
+from readmodel.feeding import Fed, all_fed
 from readmodel.parking import count_parked
 from runtime.aws import AwsRefused, AwsUnavailable, aws_errors, open_aws
 from runtime.errors import HeadraceError
@@ -35,7 +37,8 @@ class Observed(msgspec.Struct, frozen=True):
     """`queues`: depth by name, visible and in flight, dead-letter queues as `NAME-dead`. A queue that did not answer is
     left out. `lag_seconds`: by projector, the age of the oldest stored commit it lacks. `parked`, `discarded`: streams. `append`: the call
     that provision settled, empty when the stack's facts cannot be read. `cache_hits`: share of the command worker's look-ups of a
-    stream's state that needed no read, None before the first. `changing_to`: partitions, while `provision` changes their number."""
+    stream's state that needed no read, None before the first. `changing_to`: partitions, while `provision` changes their number.
+    `generations`: by projector that has some, the one that queries read, then those that are fed beside it."""
 
     queues: dict[str, int]
     lag_seconds: dict[str, float]
@@ -45,6 +48,15 @@ class Observed(msgspec.Struct, frozen=True):
     cache_hits: float | None = None
     changing_to: int | None = None
     discarded: int = 0
+    generations: dict[str, list[int]] = msgspec.field(default_factory=dict)
+
+
+class Told(NamedTuple):
+    """What the control tables tell."""
+
+    parked: int = 0
+    discarded: int = 0
+    generations: Mapping[str, Fed] = MappingProxyType({})
 
 
 async def observe(environment: Mapping[str, str], listeners: Sequence[Listener] = ()) -> Observed:
@@ -53,18 +65,19 @@ async def observe(environment: Mapping[str, str], listeners: Sequence[Listener] 
     What cannot be reached is left out: this is for looking at faults.
     """
     settings = load(environment)
-    messages, seen, (parked, discarded), facts = await asyncio.gather(
-        queue_depths(settings), gauges(listeners), _parked(settings), _facts(settings)
+    messages, seen, told, facts = await asyncio.gather(
+        queue_depths(settings), gauges(listeners), told_by_postgres(settings), _facts(settings)
     )
     return Observed(
         queues={name: depth(name, count, seen) for name, count in messages.items()},
         lag_seconds=lags(time.time(), seen),
-        parked=parked,
+        parked=told.parked,
         append=facts.append if facts else "",
         partitions=facts.partitions if facts else 0,
         cache_hits=cache_hits(seen.get("commands", {})),
         changing_to=facts.changing.to if facts and facts.changing is not msgspec.UNSET else None,
-        discarded=discarded,
+        discarded=told.discarded,
+        generations={name: [fed.current, *fed.beside] for name, fed in sorted(told.generations.items())},
     )
 
 
@@ -141,16 +154,19 @@ async def _facts(settings: Settings) -> Stack | None:
         return None
 
 
-async def _parked(settings: Settings) -> tuple[int, int]:
-    """Streams parked, and discarded ones; 0 where the database does not answer, whose part the status then shows as not ready."""
+async def told_by_postgres(settings: Settings) -> Told:
+    """Nothing where the database does not answer, whose part the status then shows as not ready."""
     if not settings.database_url:
-        return 0, 0
+        return Told()
     engine = open_engine(settings, CONTROL_SCHEMA)
     try:
         async with asyncio.timeout(_SECONDS):
-            return await count_parked(engine), await count_parked(engine, discarded=True)
+            with database_errors():
+                async with engine.connect() as connection:
+                    generations = await all_fed(connection)
+            return Told(await count_parked(engine), await count_parked(engine, discarded=True), generations)
     except (HeadraceError, TimeoutError):
-        return 0, 0
+        return Told()
     finally:
         await engine.dispose()
 

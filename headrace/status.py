@@ -33,7 +33,8 @@ class PartStatus(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """The object of `status --json` and `up --json`. `outside`: our folder in the temporary directory, if one is used."""
+    """The object of `status --json` and `up --json`. `outside`: our folder in the temporary directory, if one is used.
+    `generations`: by projector, the one that queries read, then those fed beside it (a rebuild, or what can be rolled back to)."""
 
     backend: str
     gateway: str
@@ -49,6 +50,7 @@ class Status(msgspec.Struct, frozen=True):
     cache_hits: float | None = None
     changing_to: int | None = None
     discarded: int = 0
+    generations: dict[str, list[int]] = msgspec.field(default_factory=dict)
 
     @property
     def ready(self) -> bool:
@@ -90,6 +92,7 @@ async def look(folder: Path) -> Status | None:
         cache_hits=seen.cache_hits if seen else None,
         changing_to=seen.changing_to if seen else None,
         discarded=seen.discarded if seen else 0,
+        generations=seen.generations if seen else {},
     )
 
 
@@ -124,6 +127,10 @@ def render(status: Status) -> str:
     lags = "  ".join(f"{name} {seconds:.1f} s" for name, seconds in status.lag_seconds.items())
     discarded = f" ({status.discarded} more discarded)" if status.discarded else ""
     lines.append(f"lag     {lags or '-'}    parked {status.parked}{discarded}")
+    for name, (current, *beside) in status.generations.items():
+        if current > 1 or beside:
+            fed = f", fed beside it: {', '.join(map(str, beside))}" if beside else ""
+            lines.append(f"{name:<7} generation {current}{fed}")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from headrace.errors import WrongUse
+from headrace.observe import told_by_postgres
 from headrace.rebuild import cache, kept, rds
 from readmodel.control import CACHE, READ_MODEL
 from readmodel.database import PROJECTING, open_database
@@ -90,6 +91,8 @@ async def test_an_old_generation_that_is_wrong_is_told_and_left_only_when_told_t
         assert done.switched
         assert done.generation == refused.generation + 1
         assert (await read_fed(ground.engine, READ_MODEL)).current == done.generation
+        seen = await told_by_postgres(live.settings)
+        assert seen.generations[READ_MODEL] == Fed((1, done.generation), done.generation)
     await asyncio.sleep(1.5)
     found = await live.audited()
     assert found.ok, found.differences

@@ -104,3 +104,10 @@ def test_the_state_folder_is_as_asked_or_as_the_environment_says(monkeypatch: py
     assert folder_of(None) == Path("/from/environment")
     monkeypatch.delenv("HEADRACE_STATE")
     assert folder_of(None) == Path.cwd() / DEFAULT
+
+
+def test_people_see_which_generation_is_read_and_what_is_fed_beside_it() -> None:
+    assert "generation" not in render(msgspec.structs.replace(status(), generations={"rds": [1], "cache": [1]}))
+    rebuilt = render(msgspec.structs.replace(status(), generations={"rds": [2, 1, 3], "cache": [4]}))
+    assert "rds     generation 2, fed beside it: 1, 3\n" in f"{rebuilt}\n"
+    assert "cache   generation 4\n" in f"{rebuilt}\n"
