@@ -43,7 +43,11 @@ class Ingress:
                 replies = Replies(self._ways.poster, replying)
                 failures = 0
                 while not self._stopping.is_set():
-                    failures = await self._connection(replies, failures)
+                    # A task each: what a group within counted as a cancellation of its task stays counted there, and before
+                    # Python 3.11.3 every later timeout of the same task would be a cancellation.
+                    failures = await replying.create_task(self._connection(replies, failures))
+                    if failures:
+                        await pause(self._stopping, backoff(failures, random.random()))  # noqa: S311 - jitter
         finally:
             self._ended.set()
 
@@ -66,8 +70,6 @@ class Ingress:
         finally:
             self._line = None
             replies.over(None)
-        if failures:
-            await pause(self._stopping, backoff(failures, random.random()))  # noqa: S311 - jitter
         return failures
 
     def stop(self) -> None:

@@ -71,3 +71,14 @@ async def test_without_a_stack_it_is_wrong_use(tmp_path: Path) -> None:
         code, found, told = await figures(module, "--state", str(tmp_path))
         assert (code, found, len(told.splitlines())) == (2, {}, 1)
         assert "no stack" in told
+
+
+async def test_a_quiet_stack_and_the_first_command_after_that(live: Live) -> None:
+    """So soon after a start polls are short: the bound on requests is for a stack that was quiet for longer."""
+    _, found, told = await figures("loadtest.idle", "--state", str(live.folder), "--seconds", "4", "--rest", "1", "--repeats", "2")
+    assert found["by_role"].keys() == ROLES
+    assert found["by_call"]["sqs.ReceiveMessage"] > 0
+    assert sum(found["by_call"].values()) == pytest.approx(found["requests_per_s"], abs=0.01)
+    assert 0 < found["visible_ms"]["p50"] <= found["visible_ms"]["max"] < 10_000
+    assert all("requests a second" in fault or "visible after" in fault for fault in found["faults"])
+    assert "first command visible after" in told
