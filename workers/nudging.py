@@ -54,11 +54,12 @@ class Nudger:
 
     async def run(self, take: Take, stop: asyncio.Event) -> None:
         """Until `stop`. `take` gets what a look brought and when it was asked for, with a lane reserved."""
+        heard = self._waker.last_called
         while not stop.is_set():
-            called = self._waker.last_called
             await self._waker.wait(stop, SILENT_SECONDS)
-            if self._waker.last_called == called or await pause(stop, MOMENT_SECONDS):
+            if self._waker.last_called == heard or await pause(stop, MOMENT_SECONDS):
                 continue
+            heard = self._waker.last_called  # what was called in that moment is seen by the same look, what comes later is not
             if self._polling.waiting_since < self._waker.last_called and not self._free.locked() and self._doubt.worth():
                 await self._look(take)
 

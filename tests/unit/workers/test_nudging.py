@@ -88,6 +88,23 @@ async def test_a_call_that_the_poll_does_not_notice_is_followed_by_a_look() -> N
     assert queue.deleted == ["m1", "m2"]
 
 
+async def test_a_call_in_the_middle_of_a_look_is_followed_by_another() -> None:
+    queue, waker, stop = Unnoticing([M1], [M2]), Called(), asyncio.Event()
+    queue.going_on.clear()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
+        await looking(queue, waker, 3, stop, tasks)
+        waker.call()
+        await queue.looked.get()
+        waker.call()
+        queue.going_on.set()
+        await queue.looked.get()
+        while queue.deleted != ["m1", "m2"]:
+            await queue.settled.wait()
+            queue.settled.clear()
+            await asyncio.sleep(0)
+        stop.set()
+
+
 async def test_nothing_is_fetched_that_no_lane_could_begin() -> None:
     queue, waker, stop = Unnoticing([M1]), Called(), asyncio.Event()
     async with asyncio.timeout(5), asyncio.TaskGroup() as tasks:
