@@ -1,6 +1,7 @@
 # The errands. `make demo` and `make test` work on a fresh machine with Python >= 3.11 (venv, pip) and make.
 PYTHON ?= python3
 AWS ?=
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -20,8 +21,9 @@ up: setup
 	$(BIN)/headrace up --aws $(or $(AWS),auto)
 
 # Unit, contract, integration, acceptance and drills on one backend: MiniStack unless AWS=localstack. In three parts for the time they take.
+# Two files at a time, each side with servers of its own; WORKERS=0 is one after the other.
 test: setup
-	AWS=$(or $(AWS),ministack) $(BIN)/python -m pytest -m "not slow"
+	AWS=$(or $(AWS),ministack) $(BIN)/python -m pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 test-slow: setup
 	AWS=$(or $(AWS),ministack) $(BIN)/python -m pytest -m "slow and not long"

@@ -3,7 +3,8 @@
 First so many comments are created. Then, while `headrace rebuild rds` runs, some callers go on: each posts a command and waits for its
 outcome, reads the comment with its token, and reads it again without. Every answer counts: a post that is not applied, a read that is not
 200 or shows less than its token are faults. At the end everything is audited. Told are the rebuild's own figures, and how long the slowest
-post and the slowest read took.
+post and the slowest read took; beside them the slowest of bare puts beside a bare scan of the same table, and of four puts in a row, which
+is how many calls a post waits for.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from gateway.client import Client, Command
 from headrace.audit.checking import audit
 from headrace.errors import StackFailed, WrongUse
 from headrace.local.roles import our_command
+from loadtest.bare_scan import bare_scan
 from loadtest.flood import creation, flood
 from loadtest.ground import Found, Ground, carried_out, drained, ground, say, watched
 
@@ -55,7 +57,8 @@ def main() -> int:
         return (
             f"{found['rebuild']['events']:,} events: scanned {found['rebuild']['events_per_s']:,.0f} a second, switched after "
             f"{found['rebuild']['seconds']:.1f} s; {found['posts']} posts and {found['reads']} reads meanwhile, the slowest "
-            f"{found['slowest_post_ms']:.0f} and {found['slowest_read_ms']:.0f} ms"
+            f"{found['slowest_post_ms']:.0f} and {found['slowest_read_ms']:.0f} ms; beside a bare scan the slowest put "
+            f"{found['bare']['slowest_put_ms']:.0f} ms, four in a row {found['bare']['slowest_four_ms']:.0f} ms"
         )
 
     return carried_out("rebuilding_live", _measured(arguments.state, arguments.events), told)
@@ -76,6 +79,7 @@ async def _measured(folder: Path, events: int) -> Found:
             report = await _rebuilt(folder)
         finally:
             stop.set()
+    bare = await bare_scan(on)
     findings = await audit(on.settings, SETTLE_SECONDS)
     faults = [*seen.faults, *(f"{each.invariant} {each.stream}: {each.detail}" for each in findings.differences)]
     return {
@@ -84,6 +88,13 @@ async def _measured(folder: Path, events: int) -> Found:
         "reads": seen.reads,
         "slowest_post_ms": round(seen.slowest_post * 1000, 1),
         "slowest_read_ms": round(seen.slowest_read * 1000, 1),
+        "bare": {
+            "scan_s": round(bare.scan, 2),
+            "puts": bare.puts,
+            "slowest_put_ms": round(bare.slowest_put * 1000, 1),
+            "slowest_four_ms": round(bare.slowest_four * 1000, 1),
+            "slowest_put_beside_nothing_ms": round(bare.quiet * 1000, 1),
+        },
         "audited": {"streams": findings.streams, "events": findings.events, "ok": findings.ok},
         "faults": faults[:20],
     }

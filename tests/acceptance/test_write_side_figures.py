@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from loadtest.watch import LOOK_SECONDS
 from tests.acceptance.stack import Live
 
 pytestmark = pytest.mark.slow
@@ -46,11 +47,11 @@ async def test_the_mix_over_cold_streams_beside_creations(live: Live) -> None:
 
 
 async def test_a_frozen_backend_loses_nothing_and_the_roles_do_not_grow(live: Live) -> None:
-    sizes = ("--duration", "6", "--freeze", "2.5", "--backlog", "2000")
+    sizes = ("--duration", "8", "--freeze", "3", "--backlog", "2000")
     code, found, told = await figures("loadtest.frozen", "--state", str(live.folder), *sizes)
     assert (code, found["faults"]) == (0, []), told
     assert found["accepted"] > 500
-    assert found["standstill_s"] >= 1.8
+    assert found["standstill_s"] >= 3 - 2 * LOOK_SECONDS - 0.1  # a look at either end is late by up to an interval; told in tenths
     assert found["rss_mb"].keys() == ROLES
     for each in found["rss_mb"].values():
         assert 10 < each["mark"] <= each["peak"]
@@ -77,7 +78,7 @@ async def test_a_quiet_stack_and_the_first_command_after_that(live: Live) -> Non
     """So soon after a start polls are short: the bound on requests is for a stack that was quiet for longer."""
     _, found, told = await figures("loadtest.idle", "--state", str(live.folder), "--seconds", "4", "--rest", "1", "--repeats", "2")
     assert found["by_role"].keys() == ROLES
-    assert found["by_call"]["sqs.ReceiveMessage"] > 0
+    assert found["requests_per_s"] > 0  # which calls they are is luck: a long poll can outlast the four seconds
     assert sum(found["by_call"].values()) == pytest.approx(found["requests_per_s"], abs=0.01)
     assert 0 < found["visible_ms"]["p50"] <= found["visible_ms"]["max"] < 10_000
     assert all("requests a second" in fault or "visible after" in fault for fault in found["faults"])
