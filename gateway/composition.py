@@ -24,6 +24,7 @@ from gateway.health import HealthRoutes
 from gateway.lookup import Lookup
 from gateway.memory import Memory
 from gateway.outcomes import Notices, Outcomes
+from gateway.parcelling import STANDARD, Pace
 from gateway.posting import Poster
 from gateway.preparing import Preparer
 from gateway.routing import Route, prompt
@@ -57,6 +58,7 @@ class Ports:
     """Of the second door; None: it is off."""
     changes: tuple[Changes, Notices] | None = None
     """The feed's rows, and who tells of new ones; None: it is off."""
+    pace: Pace = STANDARD
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ class Gateway:
 @asynccontextmanager
 async def running(ports: Ports) -> AsyncIterator[Gateway]:
     """A gateway on these ports; its tasks end when this is left."""
-    sender = Sender(ports.queue, ports.partitions, ports.memory.mark)
+    sender = Sender(ports.queue, ports.partitions, ports.memory.mark, pace=ports.pace)
     claims = Combiner(ports.memory.claim)
     outcomes = Outcomes(ports.notices, ports.heads.note)
     lookup = Lookup(ports.memory, ports.store, ports.registry)

@@ -9,6 +9,7 @@ from events.outcome import outcomes_channel, projected_channel
 from gateway.amqp.broker import RabbitBroker
 from gateway.command_queue import SqsCommandQueue
 from gateway.composition import Gateway, Ports, running
+from gateway.parcelling import pace_of
 from gateway.redis_memory import RedisMemory
 from gateway.subscription import RedisNotices
 from readmodel.control import READ_MODEL
@@ -66,6 +67,7 @@ async def open_gateway(settings: Settings) -> AsyncIterator[Gateway]:
             settings.partitions,
             RabbitBroker(settings.amqp_url) if settings.amqp_url else None,
             await _changes(opened, settings, redis) if settings.feed_seconds else None,
+            pace_of(settings.linger_seconds),
         )
         yield await opened.enter_async_context(running(ports))
 

@@ -21,6 +21,8 @@ from runtime.errors import Retryable
 
 PARCELS_A_CALL: Final = 10
 BYTES_A_CALL: Final = 1_000_000
+LONGEST: Final = 0.25
+GROWTH: Final = 3e-4
 MAX_WAITING_BYTES: Final = 32 * 1024 * 1024
 MAX_WAITING: Final = 100_000
 _T = TypeVar("_T")
@@ -47,13 +49,21 @@ class Pace:
     """It is quiet only after so many usual gaps between commands: on a busy machine commands come in fits and starts."""
     longest_gap: float = 0.01
     """What a single gap counts at most; longer ones are idleness, not a habit."""
-    longest: float = 0.25
-    growth: float = 5e-4
-    """Seconds squared a command: 500 a second and more wait for 250 ms, 50 a second for 25."""
+    longest: float = LONGEST
+    growth: float = GROWTH
+    """Seconds squared a command: 833 a second and more wait for 250 ms, 83 a second for 25."""
     enough: int = 100
     """Commands in one call of ten parcels that are worth a call before it is quiet."""
     few: int = 2
     """After so small a call, nobody is made to wait for company."""
+
+
+STANDARD: Final = Pace()
+
+
+def pace_of(longest: float) -> Pace:
+    """With another longest wait: below it waits are in the same proportion to it, whatever the rate."""
+    return Pace(longest=longest, growth=GROWTH * longest / LONGEST)
 
 
 @dataclass(slots=True, eq=False)

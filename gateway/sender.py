@@ -13,7 +13,7 @@ from typing import Final
 from events.ids import partition_of
 from events.parcel import pack_commands
 from gateway.command_queue import CommandQueue, Message, Sent
-from gateway.parcelling import BufferFull, Held, Parcel, Parcelling
+from gateway.parcelling import STANDARD, BufferFull, Held, Pace, Parcel, Parcelling
 from gateway.preparing import Prepared
 from runtime.errors import Fatal, Retryable
 from runtime.lifecycle import backoff
@@ -58,9 +58,10 @@ class _Outgoing:
 class Sender:
     """`add` from any request; `run` in a task of its own until cancelled; `drained` before that."""
 
-    def __init__(self, queue: CommandQueue, partitions: int, mark: Mark, deadline: float = DEADLINE_SECONDS) -> None:
+    def __init__(self, queue: CommandQueue, partitions: int, mark: Mark, deadline: float = DEADLINE_SECONDS, pace: Pace = STANDARD) -> None:
         self._queue, self.partitions, self._mark, self._deadline = queue, partitions, mark, deadline
-        self._plan: Parcelling[Waiting] = Parcelling(partitions)
+        self._pace = pace
+        self._plan: Parcelling[Waiting] = Parcelling(partitions, pace)
         self._ends = _NEVER
         """When the last parcel is given up, once nothing more is taken."""
         self._loop = asyncio.get_running_loop()
@@ -110,7 +111,7 @@ class Sender:
         if partitions != self.partitions:
             if not self.empty:
                 raise RuntimeError("commands wait in partitions of before")
-            self.partitions, self._plan = partitions, Parcelling(partitions)
+            self.partitions, self._plan = partitions, Parcelling(partitions, self._pace)
         self._ends = _NEVER
         self._left.set()
 

@@ -118,6 +118,19 @@ class Settings:
         False,
         "`1`: whoever reaches the listener may be believed (a private container network).",
     )
+    linger_seconds: float = _setting(
+        "HEADRACE_LINGER_SECONDS",
+        _between(0, 2, float),
+        0.25,
+        "The most that a command waits in its gateway for company; so long under load only, in proportion to it below some 800 commands a "
+        "second. Less: sooner done, more requests and more CPU a command.",
+    )
+    gather_seconds: float = _setting(
+        "HEADRACE_GATHER_SECONDS",
+        _between(0.02, 2, float),
+        0.1,
+        "The most that a relay waits from one read of a shard to the next while commits come. Less: sooner visible, more requests.",
+    )
     lease_seconds: float = _setting(
         "HEADRACE_LEASE_SECONDS", _between(1, 300, float), 10.0, "How long a relay's lease lasts without renewal."
     )

@@ -9,10 +9,10 @@ from runtime.lifecycle import pause
 from workers.waking import Waker
 
 SHORT_SECONDS: Final = 0.05
-LONG_SECONDS: Final = 0.15
+LONG_SECONDS: Final = 0.1
 MANY: Final = 50
-"""From one read to the next while commits come: what gathers meanwhile travels together. Short after a few commits, long after MANY:
-then a commit waits 75 ms on average, and a page, which costs six calls in all, carries that many more."""
+"""From one read to the next while commits come: what gathers meanwhile travels together. Short after a few commits, long (a setting)
+after MANY: then a commit waits half of that on average, and a page, which costs six calls in all, carries that many more."""
 IDLE_SECONDS: Final = 2.0
 ALONE_SECONDS: Final = 1.0
 """The same while nobody can call: Redis is away, or there is no waker."""
@@ -24,8 +24,15 @@ class Pace:
     """One shard's. After a commit or a call the pauses begin short and grow with the quiet, up to `idle` seconds."""
 
     def __init__(
-        self, waker: Waker | None = None, idle: float = IDLE_SECONDS, alone: float = ALONE_SECONDS, clock: Callable[[], float] = monotonic
+        self,
+        waker: Waker | None = None,
+        idle: float = IDLE_SECONDS,
+        alone: float = ALONE_SECONDS,
+        clock: Callable[[], float] = monotonic,
+        *,
+        gather: float = LONG_SECONDS,
     ) -> None:
+        self._short, self._long = min(SHORT_SECONDS, gather), gather
         self._waker, self._idle, self._alone, self._clock = waker, idle, alone, clock
         self._moved = clock()
 
@@ -34,7 +41,7 @@ class Pace:
         now = self._clock()
         if records:
             self._moved = now
-            gather = SHORT_SECONDS + (LONG_SECONDS - SHORT_SECONDS) * min(1.0, records / MANY)
+            gather = self._short + (self._long - self._short) * min(1.0, records / MANY)
             await pause(leaving, 0 if records >= FULL else max(0.0, asked + gather - now))
             return
         waker = self._waker

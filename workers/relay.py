@@ -41,7 +41,7 @@ async def _serve(settings: Settings, stop: asyncio.Event, ready: Ready) -> None:
         client = await stack.enter_async_context(open_redis(settings))
         waker = Waker(client, appended_channel(settings.stack))
         publisher = Publisher(Topic(await aws.sns(), facts.topic_arn), partial(call, client, published_channel(settings.stack)))
-        relay = Fleet(stream, leases, publisher, lambda: Pace(waker), Walks(dynamodb, control))
+        relay = Fleet(stream, leases, publisher, lambda: Pace(waker, gather=settings.gather_seconds), Walks(dynamodb, control))
         reconciler = await stack.enter_async_context(open_reconciler(settings, aws, facts, stream, leases))
         await stack.enter_async_context(ready.listening({"dynamodbstreams": stream.answers}))
         async with asyncio.TaskGroup() as tasks:
