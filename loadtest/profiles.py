@@ -53,7 +53,7 @@ class Profile(NamedTuple):
     within: Counter[str]
 
 
-async def measure(folder: Path, sizes: Sizes) -> Found:
+async def measure(folder: Path, sizes: Sizes, keep: Path | None = None) -> Found:
     """Everything. Raises WrongUse, StackFailed."""
     spy = shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent))
     if spy is None:
@@ -63,16 +63,18 @@ async def measure(folder: Path, sizes: Sizes) -> Found:
     on = ground(folder)
     roles = [part for part in on.stack.parts if part.role in ROLES and part.pid is not None]
     with TemporaryDirectory(prefix="headrace-profiles-") as name:
+        kept = keep or Path(name)
+        kept.mkdir(parents=True, exist_ok=True)
         async with watched(on) as watch, aiohttp.ClientSession() as http:
             await drained(watch)
             load = asyncio.create_task(_posted(on, sizes))
             await asyncio.sleep(sizes.seconds / 4)
             before, began = await read_meters(http, roles), monotonic()
-            await asyncio.gather(*(_recorded(spy, part, sizes.seconds * 3 / 4, Path(name)) for part in roles))
+            await asyncio.gather(*(_recorded(spy, part, sizes.seconds * 3 / 4, kept) for part in roles))
             after, took = await read_meters(http, roles), monotonic() - began
             posts = await load
             await drained(watch)
-        profiles = {part.role: collapsed((Path(name) / part.role).read_text().splitlines()) for part in roles}
+        profiles = {part.role: collapsed((kept / part.role).read_text().splitlines()) for part in roles}
     used = spent(before, after)
     return {
         **sizes._asdict(),
@@ -164,8 +166,11 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=40.0, metavar="S", help="of load (40)")
     parser.add_argument("--in-flight", type=int, default=512, metavar="N", help="posts under way (512)")
     parser.add_argument("--top", type=int, default=TOP, metavar="N", help=f"functions of a role told ({TOP})")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep the collapsed stacks there, a file a role, as flame graphs are made of"
+    )
     given = parser.parse_args()
-    return carried_out("loadtest.profiles", measure(given.state, Sizes(given.seconds, given.in_flight, given.top)), told)
+    return carried_out("loadtest.profiles", measure(given.state, Sizes(given.seconds, given.in_flight, given.top), given.keep), told)
 
 
 if __name__ == "__main__":

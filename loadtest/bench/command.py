@@ -28,6 +28,7 @@ from runtime.lifecycle import stop_on_signals, unless_stopped
 
 WARM: Final = 60
 PACED_SECONDS: Final = 5.0
+SATURATED_SECONDS: Final = 6.0
 CEILINGS: Final = "ceilings"
 CEILING_ITEMS: Final = 10
 """A command of the burst: a small bench has small ceilings too."""
@@ -38,6 +39,9 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--aws", default="ministack", metavar="localstack|ministack|URL", help="the AWS all of them use (ministack)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds (5)")
     parser.add_argument("--commands", type=int, default=1000, metavar="N", help="commands of each subject's burst in a round (1000)")
+    parser.add_argument(
+        "--saturated", type=float, default=SATURATED_SECONDS, metavar="S", help="a burst that took less is made again to last so long (6)"
+    )
     parser.add_argument("--rate", type=float, default=20.0, metavar="R", help="commands a second where latency is measured (20)")
     parser.add_argument("--paced", type=float, default=PACED_SECONDS, metavar="S", help="for how long it is measured at that rate (5)")
     parser.add_argument("--only", metavar="A,B", help=f"of {', '.join(NAMES)}, and ceilings")
@@ -65,7 +69,10 @@ def main(arguments: Namespace) -> int:
 def _sizes(arguments: Namespace) -> Sizes:
     if arguments.rounds < 1 or arguments.commands < 10 or not 1 <= arguments.rate <= 1000 or not 1 <= arguments.paced <= 600:
         raise WrongUse("--rounds must be at least 1, --commands 10, --rate between 1 and 1000, --paced between 1 and 600 seconds")
-    return Sizes(arguments.commands, max(20, int(arguments.rate * arguments.paced)), arguments.rate, min(WARM, arguments.commands))
+    if not 0 <= arguments.saturated <= 60:
+        raise WrongUse("--saturated must be between 0 and 60 seconds")
+    paced, warm = max(20, int(arguments.rate * arguments.paced)), min(WARM, arguments.commands)
+    return Sizes(arguments.commands, paced, arguments.rate, warm, arguments.saturated)
 
 
 def _asked(only: str | None) -> list[str]:

@@ -16,19 +16,25 @@ from loadtest.bench.subject import Done, Live, Subject
 CLEARED_SECONDS: Final = 0.3
 """Without a deletion in so long, what is visible is also acknowledged."""
 CLEARING_SECONDS: Final = 15.0
+MOST: Final = 20_000
+"""Commands of a burst: an emulator keeps them all."""
 
 
 class Sizes(Struct, frozen=True):
-    """Of a turn. `rate`: commands a second of the paced job."""
+    """Of a turn. `rate`: commands a second of the paced job; `saturated`: seconds that a burst lasts at least; 0: as long as it takes."""
 
     commands: int
     paced: int
     rate: float
     warm: int
+    saturated: float = 0.0
 
 
 class Turn(Struct, frozen=True):
-    """What one turn took. CPU in ms a command, requests per 1,000 commands, both of the burst until its last acknowledgement."""
+    """What one turn took. CPU in ms a command, requests per 1,000 commands, both of the burst until its last acknowledgement.
+
+    `burst`: its commands.
+    """
 
     per_s: float
     cpu_ms: float
@@ -41,6 +47,7 @@ class Turn(Struct, frozen=True):
     paced_p99_ms: float
     servers_ms: dict[str, float]
     client_ms: float
+    burst: int = 0
 
 
 async def take_turn(subject: Subject, grounds: Grounds, sizes: Sizes, prefix: str) -> Turn:
@@ -48,13 +55,16 @@ async def take_turn(subject: Subject, grounds: Grounds, sizes: Sizes, prefix: st
     async with subject.up() as live:
         await live.work(Job(f"{prefix}w", sizes.warm, min(sizes.warm, subject.in_flight)))
         await _cleared(grounds)
-        meter = Meter(live, grounds)
-        await meter.begin()
-        done = await live.work(Job(f"{prefix}b", sizes.commands, subject.in_flight))
-        await _cleared(grounds)
-        spent = await meter.end()
+        done, spent = await _burst(live, grounds, Job(f"{prefix}b", sizes.commands, subject.in_flight))
+        if (longer := saturating(sizes, _seconds(done))) > sizes.commands:
+            done, spent = await _burst(live, grounds, Job(f"{prefix}l", longer, subject.in_flight))
         paced = await live.work(Job(f"{prefix}p", sizes.paced, subject.in_flight, rate=sizes.rate))
     return _turn(spent, done, paced)
+
+
+def saturating(sizes: Sizes, seconds: float) -> int:
+    """Commands of a burst that lasts `sizes.saturated` seconds, after one of `sizes.commands` took so long; no fewer than these. Pure."""
+    return max(sizes.commands, min(MOST, round(sizes.commands * sizes.saturated / seconds)))
 
 
 class Spent(Struct, frozen=True):
@@ -92,6 +102,19 @@ class Meter:
         return Spent(parts, {name: cpu_seconds([pid]) for name, pid in self._grounds.pids.items()}, process_time(), calls)
 
 
+async def _burst(live: Live, grounds: Grounds, job: Job) -> tuple[Done, Spent]:
+    meter = Meter(live, grounds)
+    await meter.begin()
+    done = await live.work(job)
+    await _cleared(grounds)
+    return done, await meter.end()
+
+
+def _seconds(done: Done) -> float:
+    """From the first submission to the last row."""
+    return max(done.visible.values()) - min(done.submitted.values())
+
+
 def _less(after: Mapping[str, float], before: Mapping[str, float]) -> dict[str, float]:
     return {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
 
@@ -113,7 +136,8 @@ def _turn(spent: Spent, done: Done, paced: Done) -> Turn:
     burst, calm = _latencies(done), _latencies(paced)
     each = 1000.0 / count
     return Turn(
-        per_s=count / (max(done.visible.values()) - min(done.submitted.values())),
+        per_s=count / _seconds(done),
+        burst=count,
         cpu_ms=sum(spent.parts.values()) * each,
         cpu_ms_by_part={name: seconds * each for name, seconds in spent.parts.items()},
         requests=sum(spent.calls.values()) * each,

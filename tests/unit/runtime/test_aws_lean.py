@@ -1,5 +1,6 @@
 """Calls made cheaper are the same calls."""
 
+import json
 from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, quote_plus
@@ -7,12 +8,13 @@ from urllib.parse import parse_qsl, quote_plus
 import msgspec
 import pytest
 from botocore.parsers import create_parser
+from botocore.serialize import JSONSerializer
 from botocore.session import get_session
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime.aws import open_aws
-from runtime.aws_lean import OneEndpoint, _quote_body, quoted, read_records
+from runtime.aws_lean import OneEndpoint, QuickJson, _quote_body, is_plain, quoted, read_records
 from runtime.settings import Settings
 
 AWAY = "http://127.0.0.1:1"
@@ -112,3 +114,67 @@ def test_a_page_of_records_is_read_as_the_library_reads_it(page: dict[str, Any])
 )
 def test_what_is_no_page_is_left_to_the_library(body: bytes, status: int) -> None:
     assert parsed(body, status, lean=True) == parsed(body, status, lean=False)
+
+
+OURS = {
+    "sqs": ("SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "GetQueueAttributes"),
+    "dynamodb": ("TransactWriteItems", "BatchExecuteStatement", "PutItem", "UpdateItem", "Query", "BatchGetItem", "GetItem", "Scan"),
+    "dynamodbstreams": ("GetRecords", "DescribeStream"),
+}
+
+
+@pytest.mark.parametrize(("service", "operation"), [(service, name) for service, names in OURS.items() for name in names])
+async def test_what_we_call_often_is_plain(service: str, operation: str) -> None:
+    model = get_session().get_service_model(service).operation_model(operation)
+    assert is_plain(model.input_shape, set())
+
+
+@pytest.mark.parametrize(
+    ("service", "operation"), [("dynamodb", "ExportTableToPointInTime"), ("dynamodbstreams", "GetShardIterator"), ("lambda", "Invoke")]
+)
+async def test_times_and_names_of_their_own_are_left_to_botocore(service: str, operation: str) -> None:
+    model = get_session().get_service_model(service).operation_model(operation)
+    assert not is_plain(model.input_shape, set())
+
+
+VALUE = st.recursive(
+    st.one_of(
+        st.builds(lambda text: {"S": text}, st.text(max_size=20)),
+        st.builds(lambda number: {"N": str(number)}, st.integers()),
+        st.builds(lambda raw: {"B": raw}, st.binary(max_size=20)),
+        st.just({"NULL": True}),
+    ),
+    lambda inner: st.one_of(
+        st.builds(lambda values: {"L": values}, st.lists(inner, max_size=3)),
+        st.builds(lambda values: {"M": values}, st.dictionaries(st.text(max_size=5), inner, max_size=3)),
+    ),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(st.dictionaries(st.text(max_size=5), VALUE, max_size=4), min_size=1, max_size=3))
+def test_json_says_what_botocores_says(items: list[dict[str, Any]]) -> None:
+    model = get_session().get_service_model("dynamodb").operation_model("TransactWriteItems")
+    given_params = {"TransactItems": [{"Put": {"TableName": "t", "Item": item, "ConditionExpression": "x"}} for item in items]}
+    botocores = JSONSerializer()
+    quick = QuickJson(botocores)
+    for _ in range(2):  # the second time from what the first left
+        ours, theirs = (each.serialize_to_request(given_params, model) for each in (quick, botocores))
+        assert json.loads(ours.pop("body")) == json.loads(theirs.pop("body"))
+        assert ours == theirs
+        ours["headers"]["X-Amz-Date"] = "added by who signs it"
+
+
+def test_what_is_no_utf8_is_left_to_botocore() -> None:
+    model = get_session().get_service_model("sqs").operation_model("SendMessage")
+    parameters = {"QueueUrl": "q", "MessageBody": "\ud800"}
+    botocores = JSONSerializer()
+    assert QuickJson(botocores).serialize_to_request(parameters, model) == botocores.serialize_to_request(parameters, model)
+
+
+async def test_our_clients_have_it() -> None:
+    async with open_aws(replace(Settings(), aws_endpoint_url=AWAY)) as aws:
+        quick: list[Any] = [await aws.sqs(), await aws.dynamodb(), await aws.streams()]
+        assert all(isinstance(client._serializer, QuickJson) for client in quick)
+        sns: Any = await aws.sns()
+        assert not isinstance(sns._serializer, QuickJson)
