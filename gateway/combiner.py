@@ -10,7 +10,9 @@ MOST: Final = 1000
 """Items in one call."""
 FEW: Final = 2
 GATHER_SECONDS: Final = 0.01
-"""After a call of more than FEW: a call costs a hundred times what an item in it does, so the next ones gather."""
+MANY: Final = 15
+LONGER_SECONDS: Final = 0.025
+"""After a call of more than FEW, and of MANY: a call costs a hundred times what an item in it does, so the next ones gather."""
 
 
 class Combiner(Generic[_T, _R]):
@@ -41,4 +43,4 @@ class Combiner(Generic[_T, _R]):
                 if not waiter.done():
                     waiter.set_result(answer)
             if len(batch) > FEW:
-                await asyncio.sleep(GATHER_SECONDS)
+                await asyncio.sleep(LONGER_SECONDS if len(batch) > MANY else GATHER_SECONDS)

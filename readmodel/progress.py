@@ -8,7 +8,7 @@ from sqlalchemy import CompoundSelect, Text, cast, false, literal, select, true,
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from events.domain import Registry
-from events.ids import StreamId
+from events.ids import StreamId, stream_parts
 from readmodel.control import CACHE, PARKED, POSITIONS, READ_MODEL
 from readmodel.domains import all_projections, projections_of
 from readmodel.verdicts import START, Position
@@ -53,6 +53,8 @@ class Progress:
     def __init__(self, registry: Registry, generation: int, shown: Iterable[str] = ()) -> None:
         """`shown`: of a domain that has one of these projections, only these count."""
         self._registry, self._shown = registry, frozenset(shown)
+        self._known: dict[str, tuple[str, ...]] = {}
+        """Names by type of stream."""
         self._statement: Final = _everything(registry, generation)
 
     async def reached(self, connection: AsyncConnection, streams: Sequence[StreamId]) -> dict[StreamId, Reached]:
@@ -69,8 +71,13 @@ class Progress:
         return found
 
     def _names(self, stream: StreamId) -> tuple[str, ...]:
-        names = tuple(each.name for each in projections_of(self._registry, stream))
-        return tuple(name for name in names if name in self._shown) or names
+        parts = stream_parts(stream)
+        kind = parts.type if parts else ""
+        known = self._known.get(kind)
+        if known is None:
+            names = tuple(each.name for each in projections_of(self._registry, stream))
+            known = self._known[kind] = tuple(name for name in names if name in self._shown) or names
+        return known
 
 
 def _everything(registry: Registry, generation: int) -> CompoundSelect[Any]:
