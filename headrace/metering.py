@@ -10,14 +10,13 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 from msgspec import Struct
 
 from headrace.costs.usage import SUBSCRIPTIONS, Usage, usage_of
 from headrace.local.roles import AMQP, ROLES
-from headrace.local.state import Part
 
 _COUNTER: Final = re.compile(r"^(headrace_\w+_total(?:\{[^\n]*\})?) ([0-9.e+]+)$", re.M)
 _MEMORY: Final = re.compile(r"^(VmRSS|VmHWM):\s+(\d+) kB$", re.M)
@@ -89,7 +88,18 @@ class Spent(Struct, frozen=True):
     usage_by_role: dict[str, Usage]
 
 
-async def read_meters(http: aiohttp.ClientSession, parts: Sequence[Part]) -> Reading:
+class Watched(Protocol):
+    """A process of a stack, as far as it is looked at here."""
+
+    @property
+    def role(self) -> str: ...
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def url(self) -> str: ...
+
+
+async def read_meters(http: aiohttp.ClientSession, parts: Sequence[Watched]) -> Reading:
     """Look at every role's processes now; `parts` are a stack's, servers among them are passed over."""
     roles = [(part, part.pid) for part in parts if part.role in ROLES and part.pid is not None]
     found = await asyncio.gather(*(_read(http, part, pid) for part, pid in roles))
@@ -145,7 +155,7 @@ def _total(counters: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     return dict(found)
 
 
-async def _read(http: aiohttp.ClientSession, part: Part, pid: int) -> Process:
+async def _read(http: aiohttp.ClientSession, part: Watched, pid: int) -> Process:
     counters = await _scrape(http, part.url)
     started, cpu = _times(pid)
     memory = _memory(pid)

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
+import aiohttp
 import asyncpg
 import msgspec
 
 from headrace.errors import StackFailed
 from headrace.local.process import leashed, stop
 from headrace.local.roles import ROLES, our_command
+from headrace.metering import Reading, read_meters
 from headrace.status import Status
 from loadtest.bench.caller import Caller
 from loadtest.bench.grounds import Grounds
@@ -21,6 +23,7 @@ from loadtest.bench.subject import Done
 from loadtest.bench.visible import Rows
 
 NAME: Final = "headrace"
+METERS_SECONDS: Final = 10.0
 UP_SECONDS: Final = 180.0
 STOP_SECONDS: Final = 60.0
 
@@ -91,6 +94,11 @@ class LiveHeadrace:
     def pids(self) -> dict[str, list[int]]:
         """The roles."""
         return {part.role: [part.pid] for part in self._status.parts if part.role in ROLES and part.pid is not None}
+
+    async def meters(self) -> Reading:
+        """All roles'."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=METERS_SECONDS)) as http:
+            return await read_meters(http, self._status.parts)
 
     async def work(self, job: Job) -> Done:
         """Post all of it, wait for the rows."""

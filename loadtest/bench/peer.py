@@ -130,6 +130,9 @@ class LivePeer:
         """All of its programs; what they start themselves is found by the meter."""
         return {part: [each.pid for each in processes] for part, processes in self._processes.items()}
 
+    async def meters(self) -> None:
+        """It has none."""
+
     async def work(self, job: Job) -> Done:
         """Have the producer submit all of it, wait for the rows. Raises StackFailed also when one of its programs ended."""
         watching = asyncio.create_task(self._watch.until_all(job))

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from headrace.metering import Reading
 from loadtest.bench.job import Job
 
 GUARANTEES = (
@@ -30,6 +31,9 @@ class Live(Protocol):
 
     def pids(self) -> Mapping[str, Sequence[int]]:
         """By part: the processes whose CPU is the subject's."""
+
+    async def meters(self) -> Reading | None:
+        """Its own counters of what it asks of AWS; None when it has none."""
 
     async def work(self, job: Job) -> Done:
         """Do the job; returns when all of it is visible. Raises StackFailed when it does not come to that."""

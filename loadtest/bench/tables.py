@@ -1,6 +1,7 @@
 """The report for people. Pure."""
 
 from collections.abc import Iterable, Sequence
+from statistics import median
 from typing import Final
 
 from loadtest.bench.ceilings import Ceiling
@@ -43,10 +44,20 @@ def render(report: Report) -> str:
         blocks.append("times Headrace's, round by round\n" + _table(["", *_TIMES], rows))
     if ran:
         blocks.append(_table(["guarantees", *GUARANTEES], [[each.name, *(each.guarantees[name] for name in GUARANTEES)] for each in ran]))
+    blocks += [_billed(each) for each in ran if all(turn.dollars for turn in each.turns)]
     blocks += _write_side(ran, report.ceilings)
     blocks += _ceilings(report.ceilings, report.near)
     blocks += [f"{each.name} DID NOT RUN: {each.fault}" for each in report.subjects if each.fault]
     return "\n\n".join(blocks)
+
+
+def _billed(standing: Standing) -> str:
+    """Medians over the turns."""
+    total, as_run, floor = (median(turn.dollars[name] for turn in standing.turns) for name in ("total", "as run", "floor"))
+    return (
+        f"{standing.name}: ${total:.3f} per million commands as AWS bills them, {total / floor:.2f} times the write units alone"
+        f" (${floor:.3f}); with this backend's append ${as_run:.3f}"
+    )
 
 
 def _write_side(ran: Sequence[Standing], ceilings: dict[str, Ceiling]) -> Iterable[str]:

@@ -8,6 +8,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from headrace.costs.billing import bill
+from headrace.costs.prices import load_prices
+from headrace.metering import spent as spent_between
 from loadtest.bench.cpu import cpu_seconds
 from loadtest.bench.grounds import Grounds
 from loadtest.bench.job import Job
@@ -48,6 +51,8 @@ class Turn(Struct, frozen=True):
     servers_ms: dict[str, float]
     client_ms: float
     burst: int = 0
+    dollars: dict[str, float] = {}
+    """Per million commands: as AWS bills the same commits (`total`), with this backend's append, and the write units alone."""
 
 
 async def take_turn(subject: Subject, grounds: Grounds, sizes: Sizes, prefix: str) -> Turn:
@@ -74,6 +79,8 @@ class Spent(Struct, frozen=True):
     servers: dict[str, float]
     client: float
     calls: dict[str, int]
+    dollars: dict[str, float] = {}
+    """Per million commands, of a subject with meters of its own."""
 
 
 class Meter:
@@ -84,6 +91,7 @@ class Meter:
 
     async def begin(self) -> None:
         """The first look."""
+        self._read = await self._live.meters()
         self._before = await self._look()
 
     async def end(self) -> Spent:
@@ -94,7 +102,17 @@ class Meter:
             _less(after.servers, before.servers),
             after.client - before.client,
             {call: count - before.calls.get(call, 0) for call, count in after.calls.items() if count > before.calls.get(call, 0)},
+            await self._dollars(),
         )
+
+    async def _dollars(self) -> dict[str, float]:
+        read = await self._live.meters()
+        if read is None or self._read is None:
+            return {}
+        usage = spent_between(self._read, read).usage
+        each = bill(usage, load_prices(), usage.commands).per_million
+        found = {"total": each.total, "as run": each.as_run, "floor": each.floor}
+        return {name: dollars for name, dollars in found.items() if dollars is not None}
 
     async def _look(self) -> Spent:
         calls = await self._grounds.calls()
@@ -138,6 +156,7 @@ def _turn(spent: Spent, done: Done, paced: Done) -> Turn:
     return Turn(
         per_s=count / _seconds(done),
         burst=count,
+        dollars=spent.dollars,
         cpu_ms=sum(spent.parts.values()) * each,
         cpu_ms_by_part={name: seconds * each for name, seconds in spent.parts.items()},
         requests=sum(spent.calls.values()) * each,

@@ -126,6 +126,9 @@ class LiveWriteSide:
         """The two roles."""
         return {name: [process.pid] for name, process in self._processes.items()}
 
+    async def meters(self) -> None:
+        """It has none."""
+
     async def work(self, job: Job) -> Done:
         """Post all of it, wait until all of it is appended."""
         submitted = await self._caller.post(job)

@@ -78,16 +78,17 @@ def by_commands(run: Run, points: tuple[int, ...]) -> list[Turn]:
     return turns
 
 
-def by_stored(run: Run, points: tuple[int, ...], commands: int) -> list[Turn]:
-    """The same creations over ever more that is stored: an unmeasured turn up to the point, then a measured one."""
+def by_stored(run: Run, points: tuple[int, ...], commands: int, rounds: int) -> list[Turn]:
+    """The same creations over ever more that is stored: an unmeasured turn up to the point, then measured ones."""
     turns, there = list[Turn](), run.first
     for point in points:
         missing = point - (there - run.first)
         if missing > 0:
             turns.append(Turn(point, f"up to {point:,}", missing, missing, creations(Run(run.name, there), missing), measured=False))
             there += missing
-        turns.append(Turn(point, f"{point:,}", commands, commands, creations(Run(run.name, there), commands)))
-        there += commands
+        for _ in range(rounds):
+            turns.append(Turn(point, f"{point:,}", commands, commands, creations(Run(run.name, there), commands)))
+            there += commands
     return turns
 
 

@@ -3,6 +3,7 @@
 import argparse
 import secrets
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -17,7 +18,7 @@ from loadtest.growth.workers import by_workers
 WARM: Final = 500
 POINTS: Final = {
     "commands": (1_000, 10_000, 100_000, 1_000_000),
-    "stored": (1_000, 10_000, 100_000, 1_000_000),
+    "stored": (1_000, 50_000, 200_000, 1_000_000),
     "streams": (1, 10, 100, 1_000, 10_000, 100_000, 1_000_000),
     "heat": (0, 1, 10, 50, 100),
     "text": (20, 100, 200, 1_000, 5_000, 10_000),
@@ -48,6 +49,8 @@ async def measure(folder: Path, sizes: Sizes) -> Found:
     """The whole axis, and that everything it did is there. Raises WrongUse, StackFailed."""
     if not sizes.points or min(sizes.points) < 0 or sizes.commands < 10 or sizes.rounds < 1 or sizes.streams < 0:
         raise WrongUse("--points and --streams not negative, --commands at least 10, --rounds at least 1")
+    if sizes.axis == "stored" and any(b - a < sizes.commands * sizes.rounds for a, b in pairwise(sizes.points)):
+        raise WrongUse("--points must be further apart than --commands times --rounds: that many are stored at each")
     on = ground(folder)
     name = f"grow{secrets.token_hex(4)}"
     costs: dict[str, list[Cost]] = {}
@@ -75,7 +78,7 @@ def _turns(name: str, sizes: Sizes) -> Iterator[Turn]:
         case "commands":
             yield from by_commands(after, sizes.points)
         case "stored":
-            yield from by_stored(after, sizes.points, sizes.commands)
+            yield from by_stored(after, sizes.points, sizes.commands, sizes.rounds)
         case "text":
             for number in range(sizes.rounds):
                 made = number * sizes.commands * len(sizes.points)

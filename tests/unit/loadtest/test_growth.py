@@ -21,7 +21,7 @@ def test_creations_reach_each_point_and_no_comment_is_created_twice() -> None:
 
 
 def test_what_is_stored_before_a_measured_turn_is_what_the_point_says() -> None:
-    turns = by_stored(RUN, (1_000, 5_000), 400)
+    turns = by_stored(RUN, (1_000, 5_000), 400, 1)
     assert [(turn.label, turn.commands, turn.measured) for turn in turns] == [
         ("up to 1,000", 1_000, False), ("1,000", 400, True), ("up to 5,000", 3_600, False), ("5,000", 400, True)]  # fmt: skip
     made = [command.data["comment_id"] for turn in turns for command in turn.given()]
