@@ -61,6 +61,11 @@ class Pace:
 STANDARD: Final = Pace()
 
 
+def lingering(commands: int, pace: Pace) -> float:
+    """Seconds that so many waiting commands are worth. Pure."""
+    return min(pace.longest, sqrt(pace.growth * commands))
+
+
 def pace_of(longest: float) -> Pace:
     """With another longest wait: below it waits are in the same proportion to it, whatever the rate."""
     return Pace(longest=longest, growth=GROWTH * longest / LONGEST)
@@ -132,7 +137,7 @@ class Parcelling(Generic[_T]):
         oldest = next(iter(self._ready.values())).since
         if self._under_way and len(self._ready) < PARCELS_A_CALL:
             return max(0.0, self._pace.longest - (now - oldest))
-        linger = min(self._pace.longest, sqrt(self._pace.growth * self._ready_count))
+        linger = lingering(self._ready_count, self._pace)
         quiet = max(self._pace.quiet, self._pace.gaps * self._gap)
         return max(0.0, min(self._last_arrival + quiet, oldest + linger) - now)
 

@@ -21,6 +21,12 @@ FULL: Final = 1000
 """Records of a page behind which there are surely more."""
 
 
+def gathering(records: int, longest: float) -> float:
+    """Seconds from one read to the next after a page of so many records, where not all came at once. Pure."""
+    shortest = min(SHORT_SECONDS, longest)
+    return shortest + (longest - shortest) * min(1.0, records / MANY)
+
+
 class Pace:
     """One shard's. After a commit or a call the pauses begin short and grow with the quiet, up to `idle` seconds."""
 
@@ -33,7 +39,7 @@ class Pace:
         *,
         gather: float = LONG_SECONDS,
     ) -> None:
-        self._short, self._long = min(SHORT_SECONDS, gather), gather
+        self._gather = gather
         self._waker, self._idle, self._alone, self._clock = waker, idle, alone, clock
         self._moved = clock()
 
@@ -42,8 +48,8 @@ class Pace:
         now = self._clock()
         if records:
             self._moved = now
-            gather = self._short + (self._long - self._short) * min(1.0, records / MANY)
-            await pause(leaving, 0 if records >= FULL else max(0.0, asked + gather - now))
+            due = asked + gathering(records, self._gather)
+            await pause(leaving, 0 if records >= FULL else max(0.0, due - now))
             return
         waker = self._waker
         if waker is None:

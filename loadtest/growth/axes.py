@@ -57,7 +57,8 @@ def updates(run: Run, count: int, ident: str, numbers: Callable[[random.Random],
         chance = random.Random(7)  # noqa: S311 - the same turns every time
         text = said(UPDATE_CHARACTERS)
         for number in range(count):
-            data = {"comment_id": run.comment(numbers(chance)), "text": f"{number:07} {text[8:]}"}
+            words = f"{number:07} {ident} {text}"[:UPDATE_CHARACTERS]  # one that is there already would change nothing
+            data = {"comment_id": run.comment(numbers(chance)), "text": words}
             yield Command("comment.update", data, f"{ident}-{number}")
 
     return given

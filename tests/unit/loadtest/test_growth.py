@@ -41,6 +41,12 @@ def test_no_command_of_one_round_is_one_of_another() -> None:
     assert len(set(ids)) == len(ids) == 300
 
 
+def test_no_update_repeats_a_text() -> None:
+    texts = [command.data["text"] for number in range(3) for turn in by_streams(RUN, (1, 10), 50, number) for command in turn.given()]
+    assert len(set(texts)) == len(texts)
+    assert {len(text) for text in texts} == {200}
+
+
 def test_a_share_of_the_updates_goes_to_one_comment() -> None:
     cold, half, hot = by_heat(RUN, (0, 50, 100), 1_000, 0)
     shares = [Counter(command.data["comment_id"] for command in turn.given())["grow1-0"] for turn in (cold, half, hot)]
