@@ -1,19 +1,23 @@
 """The command line of an axis."""
 
 import argparse
+import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from gateway.client import Client
 from headrace.errors import WrongUse
-from loadtest.ground import Found, carried_out, drained, ground, say, watched
+from loadtest.ground import Found, Ground, carried_out, drained, ground, say, watched
 from loadtest.growth.axes import COMMANDS, Run, Turn, by_commands, by_heat, by_stored, by_streams, by_text, creations
 from loadtest.growth.plot import Panel, plot
-from loadtest.growth.turns import Cost, checked, measured, middle
+from loadtest.growth.turns import Cost, against, checked, measured, middle
 from loadtest.growth.workers import by_workers
+from loadtest.watch import Watch
 
 WARM: Final = 500
 POINTS: Final = {
@@ -33,6 +37,8 @@ AXES: Final = {
     "workers": "processes of each role but the gateway",
 }
 DEADLINE_SECONDS: Final = 300.0
+TRAIL_SECONDS: Final = 60.0
+"""After which the reconciler, who trails by half a minute, has looked after a turn: its work would be the next turn's."""
 
 
 class Sizes(NamedTuple):
@@ -45,29 +51,61 @@ class Sizes(NamedTuple):
     streams: int
 
 
-async def measure(folder: Path, sizes: Sizes) -> Found:
-    """The whole axis, and that everything it did is there. Raises WrongUse, StackFailed."""
+async def measure(folder: Path, sizes: Sizes, beside: Path | None = None) -> Found:
+    """The whole axis, and that everything it did is there. `beside`: a stack that gets the measured turns and no others, each after
+    the one of the same number: told is how many times more they cost. Raises WrongUse, StackFailed."""
     if not sizes.points or min(sizes.points) < 0 or sizes.commands < 10 or sizes.rounds < 1 or sizes.streams < 0:
         raise WrongUse("--points and --streams not negative, --commands at least 10, --rounds at least 1")
     if sizes.axis == "stored" and any(b - a < sizes.commands * sizes.rounds for a, b in pairwise(sizes.points)):
         raise WrongUse("--points must be further apart than --commands times --rounds: that many are stored at each")
-    on = ground(folder)
     name = f"grow{secrets.token_hex(4)}"
     costs: dict[str, list[Cost]] = {}
+    small: dict[str, list[Cost]] = {}
     places: dict[str, float] = {}
-    there = versions = 0
+    async with AsyncExitStack() as stack:
+        side = await stack.enter_async_context(_side(folder))
+        other = await stack.enter_async_context(_side(beside)) if beside else None
+        for turn in _turns(name, sizes):
+            cost = await _taken(side, turn)
+            if not turn.measured:
+                if other is not None:
+                    await asyncio.sleep(TRAIL_SECONDS)  # the reconciler looks after a commit half a minute later, and nobody tells
+                continue
+            places[turn.label] = turn.at
+            costs.setdefault(turn.label, []).append(cost)
+            if other is not None:
+                small.setdefault(turn.label, []).append(await _taken(other, turn))
+    faults = [fault for each in filter(None, (side, other)) for fault in await checked(each.on, Run(name, 0), each.there, each.versions)]
+    points: list[Found] = [{"at": places[label], "label": label} | middle(each) for label, each in costs.items()]
+    for point in points if other else ():
+        point["beside"] = against(costs[point["label"]], small[point["label"]])
+    return {**sizes._asdict(), "stored": side.there, "points": points, "faults": faults}
+
+
+@dataclass(slots=True)
+class _Side:
+    """A stack, and what was done on it: comments that are there, commands."""
+
+    on: Ground
+    client: Client
+    watch: Watch
+    there: int = 0
+    versions: int = 0
+
+
+@asynccontextmanager
+async def _side(folder: Path) -> AsyncIterator[_Side]:
+    on = ground(folder)
     async with Client(on.stack.gateway, actor="growth", deadline=DEADLINE_SECONDS) as client, watched(on) as watch:
         await drained(watch)
-        for turn in _turns(name, sizes):
-            cost = await measured(client, watch, turn)
-            there, versions = there + turn.creates, versions + turn.commands
-            say(f"{turn.label}: {cost.per_s:,.0f}/s, {cost.requests:.1f} requests per 1,000, {cost.cpu:.3f} ms of CPU a command")
-            if turn.measured:
-                costs.setdefault(turn.label, []).append(cost)
-                places[turn.label] = turn.at
-    faults = await checked(on, Run(name, 0), there, versions)
-    points = [{"at": places[label], "label": label} | middle(each) for label, each in costs.items()]
-    return {**sizes._asdict(), "stored": there, "points": points, "faults": faults}
+        yield _Side(on, client, watch)
+
+
+async def _taken(side: _Side, turn: Turn) -> Cost:
+    cost = await measured(side.client, side.watch, turn)
+    side.there, side.versions = side.there + turn.creates, side.versions + turn.commands
+    say(f"{turn.label}: {cost.per_s:,.0f}/s, {cost.requests:.1f} requests per 1,000, {cost.cpu:.3f} ms of CPU a command")
+    return cost
 
 
 def _turns(name: str, sizes: Sizes) -> Iterator[Turn]:
@@ -107,11 +145,14 @@ def drawn(found: Found) -> str:
 def table(found: Found) -> str:
     """The axis as Markdown."""
     head = f"| {AXES[found['axis']]} | commands/s | requests per 1,000 | CPU, ms a command |"
+    with_beside = any("beside" in point for point in found["points"])
     rows = (
         f"| {point['label']} | {point['per_s']:,} | {point['requests_per_1000_commands']} | {point['cpu_ms_per_command']:.3f} |"
+        + (f" {point['beside']['requests']} | {point['beside']['cpu']} |" if with_beside else "")
         for point in found["points"]
     )
-    return "\n".join([head, "|---|---|---|---|", *rows])
+    more = " times the requests of a small stack beside it | times its CPU |" if with_beside else ""
+    return "\n".join([head + more, "|---|---|---|---|" + ("---|---|" if with_beside else ""), *rows])
 
 
 def main() -> int:
@@ -124,6 +165,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of all points, on the axes on which nothing grows for good (3)")
     parser.add_argument("--streams", type=int, default=10_000, metavar="N", help="comments that are there, on the axis heat (10000)")
     parser.add_argument("--aws", default="ministack", help="of the stacks of its own that the axis workers brings up (ministack)")
+    parser.add_argument("--beside", type=Path, metavar="DIR", help="another stack, which gets the measured turns only, for comparison")
     parser.add_argument("--svg", type=Path, metavar="F", help="also draw it")
     given = parser.parse_args()
     sizes = Sizes(given.axis, given.points or POINTS[given.axis], given.commands, given.rounds, given.streams)
@@ -135,7 +177,7 @@ def main() -> int:
 
     if sizes.axis == "workers":
         return carried_out("loadtest.growth", by_workers(given.aws, sizes.points, sizes.commands, sizes.rounds), told)
-    return carried_out("loadtest.growth", measure(given.state, sizes), told)
+    return carried_out("loadtest.growth", measure(given.state, sizes, given.beside), told)
 
 
 def _points(text: str) -> tuple[int, ...]:

@@ -82,6 +82,16 @@ def middle(costs: Sequence[Cost]) -> Found:
     }
 
 
+def against(costs: Sequence[Cost], others: Sequence[Cost]) -> dict[str, float]:
+    """How many times as much, round by round: medians. Pure."""
+    pairs = list(zip(costs, others, strict=True))
+    return {
+        "requests": round(median(one.requests / other.requests for one, other in pairs), 2),
+        "cpu": round(median(one.cpu / other.cpu for one, other in pairs), 2),
+        "per_s": round(median(one.per_s / other.per_s for one, other in pairs), 2),
+    }
+
+
 async def checked(on: Ground, run: Run, there: int, versions: int) -> list[str]:
     """What is wrong with the run's comments 0 to `there`: each read from the event store by its key, and counted in PostgreSQL.
 

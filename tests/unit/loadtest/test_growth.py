@@ -7,7 +7,7 @@ import pytest
 
 from loadtest.growth.axes import Run, by_commands, by_heat, by_stored, by_streams, by_text, said
 from loadtest.growth.plot import Panel, plot
-from loadtest.growth.turns import Cost, middle
+from loadtest.growth.turns import Cost, against, middle
 
 RUN = Run("grow1", 100)
 
@@ -68,6 +68,12 @@ def test_a_point_is_told_by_the_medians_of_its_rounds() -> None:
     found = middle(costs)
     assert (found["per_s"], found["requests_per_1000_commands"], found["cpu_ms_per_command"]) == (2, 7.0, 0.2)
     assert (found["by_call"], found["cpu_ms_by_role"]) == ({"sqs.A": 7.0}, {"relay": 0.2})
+
+
+def test_a_stack_is_held_against_another_round_by_round() -> None:
+    ours = [Cost(10, {"sqs.A": calls}, {"relay": cpu}, {}) for calls, cpu in ((10.0, 0.2), (30.0, 0.3), (8.0, 0.4))]
+    theirs = [Cost(20, {"sqs.A": 10.0}, {"relay": 0.1}, {}) for _ in range(3)]
+    assert against(ours, theirs) == {"requests": 1.0, "cpu": 3.0, "per_s": 0.5}
 
 
 def test_the_picture_has_every_point_of_every_series() -> None:

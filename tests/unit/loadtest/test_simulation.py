@@ -79,6 +79,16 @@ def test_a_receive_gives_ten_messages_at_most() -> None:
     assert [len(each) for each in got] == [10, 10, 5]
 
 
+def test_also_of_one_group() -> None:
+    queue, got = FifoQueue(), list[list[Message]]()
+    queue.sent([Message(1, [number]) for number in range(25)])
+    for _ in range(3):
+        queue.receive(got.append)
+    while sum(map(len, got)) < 25:
+        queue.deleted(got[-1])
+    assert [[each.commands[0] for each in one] for one in got] == [list(range(10)), list(range(10, 20)), list(range(20, 25))]
+
+
 def test_what_comes_while_all_servers_work_waits_its_turn() -> None:
     clock, ended = Clock(), list[tuple[str, float]]()
     servers = Servers(clock, 2)
