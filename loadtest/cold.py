@@ -2,9 +2,9 @@
 
 First `--streams` comments are created, as fast as it goes, unmeasured; then the command worker is told to end, and the supervisor
 brings it back with an empty cache. Then, turn by turn and interleaved, `--commands` of the mix create=70,update=20,delete=10 and as many
-creations alone are posted through the batch route, at saturation. Updates and deletions go to comments of the first part, chosen
-without a comment being chosen twice: each of their streams is read cold. Told are AWS requests per 1,000 commands and the roles' CPU
-a command, medians over the rounds, and the medians of the rounds' ratios. Every command is looked up in the event store.
+creations alone are posted through the batch route, or with `--single` one by one, at saturation. Updates and deletions go to comments of
+the first part, chosen without a comment being chosen twice: each of their streams is read cold. Told are AWS requests per 1,000 commands
+and the roles' CPU a command, medians over the rounds, and the medians of the rounds' ratios. Every command is looked up in the event store.
 """
 
 import argparse
@@ -19,11 +19,11 @@ from statistics import median
 from typing import Final, NamedTuple
 
 from events.ids import Version
-from gateway.client import Client, Command
+from gateway.client import CONNECTIONS, Client, Command
 from headrace.errors import StackFailed, WrongUse
 from headrace.local.probes import answers
 from headrace.metering import Reading, spent
-from loadtest.flood import Wanted, creation, deletion, flood, not_there, stream_of, update
+from loadtest.flood import Wanted, creation, deletion, flood, not_there, singly, stream_of, update
 from loadtest.ground import Found, Ground, carried_out, drained, ground, say, stored, watched
 from loadtest.watch import Watch
 
@@ -35,11 +35,12 @@ _APPLIED: Final = 'headrace_commands_total{status="applied"}'
 
 
 class Sizes(NamedTuple):
-    """`commands` of each turn; a round is two turns."""
+    """`commands` of each turn; a round is two turns. `single`: posts under way at once; 0: by the batch route."""
 
     streams: int
     commands: int
     rounds: int
+    single: int = 0
 
 
 class Turn(NamedTuple):
@@ -99,7 +100,10 @@ class Cold:
         self.wanted += map(_wanted, commands)
         began = await self._watch.look(frame=True)
         before = self._watch.readings[-1]
-        await flood(self._client, commands)
+        if self._sizes.single:
+            await singly(self._client, commands, self._sizes.single)
+        else:
+            await flood(self._client, commands)
         ended = await drained(self._watch)
         await self._watch.look(frame=True)
         after = self._watch.readings[-1]
@@ -143,9 +147,14 @@ async def measure(folder: Path, sizes: Sizes) -> Found:
     """Everything. Raises WrongUse, StackFailed."""
     on = ground(folder)
     changed = sizes.commands // (CREATE + UPDATE + DELETE) * (UPDATE + DELETE) * sizes.rounds
-    if sizes.rounds < 1 or sizes.commands < 100 or sizes.commands % 100 or changed > sizes.streams:
-        raise WrongUse(f"--rounds at least 1, --commands in hundreds, and --streams at least the {changed} that will be changed")
-    async with Client(on.stack.gateway, actor="cold", deadline=120.0) as client, watched(on) as watch:
+    if sizes.rounds < 1 or sizes.commands < 100 or sizes.commands % 100 or changed > sizes.streams or not 0 <= sizes.single <= 4096:
+        raise WrongUse(
+            f"--rounds at least 1, --commands in hundreds, --streams at least the {changed} that will be changed, --single to 4096"
+        )
+    async with (
+        Client(on.stack.gateway, actor="cold", deadline=120.0, connections=max(CONNECTIONS, sizes.single)) as client,
+        watched(on) as watch,
+    ):
         cold = Cold(client, watch, sizes)
         say(f"creating {sizes.streams:,} comments")
         await cold.create()
@@ -199,8 +208,9 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=100_000)
     parser.add_argument("--commands", type=int, default=10_000, help="of each turn (10000)")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--single", type=int, default=0, metavar="N", help="single posts, so many under way; 0: the batch route (0)")
     given = parser.parse_args()
-    sizes = Sizes(given.streams, given.commands, given.rounds)
+    sizes = Sizes(given.streams, given.commands, given.rounds, given.single)
     return carried_out("loadtest.cold", measure(Path(given.state), sizes), told)
 
 

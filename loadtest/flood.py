@@ -64,6 +64,21 @@ async def post(client: Client, part: list[Command]) -> None:
             raise StackFailed(f"command {receipt.command_id or receipt.line} was answered {receipt.status} {receipt.code} {receipt.reason}")
 
 
+async def singly(client: Client, commands: Iterable[Command], at_once: int) -> None:
+    """All of them, one post each, so many under way. Raises StackFailed when one was refused for good, Unavailable."""
+    left = iter(commands)
+
+    async def post_on() -> None:
+        for command in left:
+            receipt = await client.post(command.name, command.data, command_id=command.id)
+            if receipt.status != "pending":
+                raise StackFailed(f"command {command.id} was answered {receipt.status} {receipt.code} {receipt.reason}")
+
+    async with asyncio.TaskGroup() as posting:
+        for _ in range(at_once):
+            posting.create_task(post_on())
+
+
 async def not_there(store: EventStore, wanted: Iterable[Wanted]) -> tuple[int, list[str]]:
     """(how many are there, what is wrong with the others): read by key, since a scan costs an emulator all its time."""
     left, there, faults = iter(wanted), 0, list[str]()

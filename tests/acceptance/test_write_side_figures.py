@@ -46,6 +46,12 @@ async def test_the_mix_over_cold_streams_beside_creations(live: Live) -> None:
     assert "mix over cold streams" in told
 
 
+async def test_the_mix_by_single_posts(live: Live) -> None:
+    sizes = ("--streams", "100", "--commands", "200", "--rounds", "1", "--single", "64")
+    code, found, told = await figures("loadtest.cold", "--state", str(live.folder), *sizes)
+    assert (code, found["faults"], found["applied"]) == (0, [], 100 + 3 * 200), told
+
+
 async def test_a_frozen_backend_loses_nothing_and_the_roles_do_not_grow(live: Live) -> None:
     sizes = ("--duration", "8", "--freeze", "3", "--backlog", "2000")
     code, found, told = await figures("loadtest.frozen", "--state", str(live.folder), *sizes)
