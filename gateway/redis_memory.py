@@ -5,7 +5,7 @@ only once a second.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from importlib.resources import files
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -47,9 +47,10 @@ class RedisMemory:
             keys += (claim_key(self._stack, each.stream, each.actor, each.id), command_key(self._stack, each.stream, each.id))
             arguments += (each.fingerprint, each.actor)
         answers = await self._ask(lambda: self._claims(keys=keys, args=arguments))
-        if answers is None:
-            return [Claim(each.fingerprint) for each in commands]
-        return [_claim(each, *answers[3 * place : 3 * place + 3]) for place, each in enumerate(commands)]
+        claims = [Claim(each.fingerprint) for each in commands]
+        for place, holder, held, value in _told(answers or ()):
+            claims[place - 1] = _claim(commands[place - 1], holder, held, value)
+        return claims
 
     async def mark(self, accepted: Sequence[Prepared]) -> None:
         """Leave a mark for each accepted command, and tell workers."""
@@ -98,6 +99,11 @@ class RedisMemory:
             return None
         self._failures = 0
         return answer
+
+
+def _told(answers: Sequence[Any]) -> Iterable[tuple[int, bytes, int, bytes]]:
+    """Place from 1 on, holder, whether it was held before, what is known: of each command of which the script had something to say."""
+    return zip(*[iter(answers)] * 4, strict=True)
 
 
 def _claim(command: Command, holder: bytes, held: int, value: bytes) -> Claim:

@@ -27,8 +27,9 @@ from workers.state_cache import StateCache
 MOST: Final = 10
 _AGAIN: Final = (Appended.NO, Appended.BUSY)
 READS_AT_ONCE: Final = 16
-AHEAD: Final = (2, 8)
-"""Commits of each stream asked for together, first and then again; what is longer is queried. Of most streams the first shows the end."""
+AHEAD: Final = (2, 2, 8)
+"""Commits of each stream asked for together, first and then again; what is longer is queried. Of most streams the first shows the end, of
+those with two or three commits the second; a key that is not there costs a read unit all the same."""
 PAUSE: Final = 1_000_000  # microseconds without a commit that begin a new burst
 _LOG: Final = logs.get("rounds")
 

@@ -94,7 +94,9 @@ async def test_many_cold_streams_are_read_together_and_their_ends_are_seen() -> 
     assert (store.together, store.reads) == (1, 0)
 
 
-@pytest.mark.parametrize(("commits", "together", "queries"), [(1, 1, 0), (2, 2, 0), (9, 2, 0), (10, 2, 1), (40, 2, 1)])
+@pytest.mark.parametrize(
+    ("commits", "together", "queries"), [(1, 1, 0), (2, 2, 0), (3, 2, 0), (4, 3, 0), (11, 3, 0), (12, 3, 1), (40, 3, 1)]
+)
 async def test_a_longer_stream_is_read_on_and_then_queried(commits: int, together: int, queries: int) -> None:
     store = Answering()
     history = empty(create().stream)
