@@ -14,6 +14,11 @@ MANY: Final = 200
 """From one read to the next while commits come: what gathers meanwhile travels together. Short after a few commits, long (a setting)
 after MANY: then a commit waits half of that on average, and a page, which costs six calls and two transactions in all, carries that many
 more. So 250 commits a second wait 30 ms on average, 1,000 and more 100."""
+SEVERAL: Final = 10
+SLOWER: Final = 2.0
+SLOW_MOST: Final = 0.5
+"""A page of so many records is followed by a rest of so many times what it took to read and publish it, up to a most in seconds: a backend
+that is slow, or asked too much, gets fuller pages instead of more of them."""
 IDLE_SECONDS: Final = 2.0
 ALONE_SECONDS: Final = 1.0
 """The same while nobody can call: Redis is away, or there is no waker."""
@@ -25,6 +30,14 @@ def gathering(records: int, longest: float) -> float:
     """Seconds from one read to the next after a page of so many records, where not all came at once. Pure."""
     shortest = min(SHORT_SECONDS, longest)
     return shortest + (longest - shortest) * min(1.0, records / MANY)
+
+
+def resting(records: int, took: float, longest: float) -> float:
+    """Seconds from the end of such a page, which took so long, to the next read. Pure."""
+    if records >= FULL:
+        return 0.0
+    slow = min(SLOW_MOST, SLOWER * took) if records >= SEVERAL else 0.0
+    return max(0.0, slow, gathering(records, longest) - took)
 
 
 class Pace:
@@ -48,8 +61,7 @@ class Pace:
         now = self._clock()
         if records:
             self._moved = now
-            due = asked + gathering(records, self._gather)
-            await pause(leaving, 0 if records >= FULL else max(0.0, due - now))
+            await pause(leaving, resting(records, now - asked, self._gather))
             return
         waker = self._waker
         if waker is None:

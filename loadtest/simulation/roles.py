@@ -10,7 +10,7 @@ from gateway.sender import CALLS_AT_ONCE as SENDS_AT_ONCE
 from loadtest.model.facts import Cost
 from loadtest.simulation.engine import Process, Then
 from loadtest.simulation.queue import FifoQueue, Message
-from workers.pacing import FULL, SHORT_SECONDS, gathering
+from workers.pacing import FULL, SHORT_SECONDS, resting
 from workers.packing import CALL_BYTES, GROUPS
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class Shard:
                 return
             self._world.note("published", [number for number, _ in page])
             self._world.call("deliver", len(page), lambda: self._world.deliver(messages))
-            rest = 0.0 if len(page) >= FULL else max(0.0, self._last + gathering(len(page), self._gather) - self._world.clock.now)
+            rest = resting(len(page), self._world.clock.now - self._last, self._gather)
             self._world.clock.after(rest, self._read)
 
         for _ in range(calls):
