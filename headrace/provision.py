@@ -15,6 +15,7 @@ from msgspec import structs
 from headrace.errors import WrongUse
 from headrace.provisioning.append_probe import settle_append
 from headrace.provisioning.cloud import AMQP, apply_template, drop_amqp, stack_facts
+from headrace.provisioning.first_stream import is_empty, know_stream
 from headrace.provisioning.repartition import EMPTY_SECONDS, SETTLE_SECONDS, Change, Times
 from readmodel.domains import registry
 from readmodel.schema import migrate
@@ -84,9 +85,12 @@ async def provision(settings: Settings, change: Times | None = None, *, without_
         known = await item.read()
         if known is not None and change is None:
             _same_partitions(settings, known.stack)
+        begins = known is None and await is_empty(aws, settings)
         if without_amqp:
             await drop_amqp(await aws.cloudformation(), settings)
         amqp = not without_amqp and _wants_amqp(settings, known.stack if known else None)
+        if begins:
+            await know_stream(aws, settings)
         stack = await _written(item, aws, settings, amqp=amqp)
         await migrate(settings, registry(settings))
         if change is not None and settings.partitions not in (None, stack.partitions):

@@ -14,7 +14,7 @@ MANY: Final = 200
 """From one read to the next while commits come: what gathers meanwhile travels together. Short after a few commits, long (a setting)
 after MANY: then a commit waits half of that on average, and a page, which costs six calls and two transactions in all, carries that many
 more. So 250 commits a second wait 30 ms on average, 1,000 and more 100."""
-SEVERAL: Final = 10
+SEVERAL: Final = 30
 SLOWER: Final = 2.0
 SLOW_MOST: Final = 0.5
 """A page of so many records is followed by a rest of so many times what it took to read and publish it, up to a most in seconds: a backend

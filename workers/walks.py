@@ -83,6 +83,10 @@ class Walks:
         if answer.get("Item", {}).get("stream_arn") == {"S": arn}:
             return False
         await self.want(f"the stream {arn.rpartition('/')[2]} is read for the first time")
-        with aws_errors():
-            await self._dynamodb.put_item(TableName=self._table, Item={**key, "stream_arn": {"S": arn}})
+        await self.know_stream(arn)
         return True
+
+    async def know_stream(self, arn: str) -> None:
+        """Note a stream, for who knows that nothing was stored before it: it is read without a walk."""
+        with aws_errors():
+            await self._dynamodb.put_item(TableName=self._table, Item={"id": {"S": STREAM_ROW}, "stream_arn": {"S": arn}})
