@@ -3,7 +3,8 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, NamedTuple
@@ -35,8 +36,25 @@ async def on_own_stack(folder: Path | None, wanted: OwnStack, work: Callable[[Pa
 
     Raises StackFailed, WrongUse, and what the work raises.
     """
+    with environment(wanted.settings):
+        return await _on_own_stack(folder, wanted, work)
+
+
+@contextmanager
+def environment(settings: Mapping[str, str]) -> Iterator[None]:
+    """With these variables, and afterwards as it was: whoever works on a stack takes its servers' addresses into the environment
+    (`loadtest.ground`), and the next stack would take those for servers that it is given."""
+    before = dict(os.environ)
+    os.environ.update(settings)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+async def _on_own_stack(folder: Path | None, wanted: OwnStack, work: Callable[[Path], Awaitable[Found]]) -> Found:
     here = folder or Path(mkdtemp(prefix="headrace-"))
-    os.environ.update(wanted.settings)
     found: list[Found] = []
     stop = asyncio.Event()
 
