@@ -1,4 +1,4 @@
-"""`python -m loadtest.model [--rates 1000,100000] [--measured FILE] [--partitions N] [--json]`."""
+"""`python -m loadtest.model [--rates 1000,100000] [--measured FILE] [--partitions N] [--linger S] [--gather S] [--json]`."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from gateway.parcelling import LONGEST, pace_of
 from headrace.costs.prices import load_prices
 from headrace.errors import WrongUse
 from loadtest.model.facts import load_measured, load_quotas
@@ -13,6 +14,7 @@ from loadtest.model.hops import Setting, hops
 from loadtest.model.limits import limits
 from loadtest.model.tables import tables
 from runtime.settings import MAX_PARTITIONS
+from workers.pacing import LONG_SECONDS
 
 RATES = "1000,10000,100000,1000000"
 PARTITIONS = {1_000: 16, 10_000: 16, 100_000: 128}
@@ -26,6 +28,8 @@ def main() -> int:
     parser.add_argument(
         "--partitions", type=int, choices=range(1, MAX_PARTITIONS + 1), metavar="N", help="of all rates; otherwise 16 to 256 with the rate"
     )
+    parser.add_argument("--linger", type=float, default=LONGEST, metavar="S", help=f"HEADRACE_LINGER_SECONDS ({LONGEST:g})")
+    parser.add_argument("--gather", type=float, default=LONG_SECONDS, metavar="S", help=f"HEADRACE_GATHER_SECONDS ({LONG_SECONDS:g})")
     parser.add_argument("--measured", type=Path, metavar="FILE", help="costs measured elsewhere, in the form of measured.json")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -35,7 +39,9 @@ def main() -> int:
     except WrongUse as wrong:
         print(f"loadtest.model: {wrong}", file=sys.stderr)
         return 2
-    found = [hops(rate, Setting(given.partitions or _partitions(rate)), measured, prices) for rate in rates]
+    found = [
+        hops(rate, Setting(given.partitions or _partitions(rate), pace_of(given.linger), given.gather), measured, prices) for rate in rates
+    ]
     met = [limits(each, measured, quotas) for each in found]
     if given.json:
         print(msgspec.json.encode([{"hops": each, "limits": some} for each, some in zip(found, met, strict=True)]).decode())

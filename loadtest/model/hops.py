@@ -4,16 +4,17 @@ Arrivals are even over gateways and partitions and independent of one another. A
 """
 
 from math import ceil
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from events.dynamo_store import CALLS_AT_ONCE as APPENDS_AT_ONCE
 from gateway.parcelling import PARCELS_A_CALL, STANDARD, Pace, lingering
 from headrace.costs.billing import bill
 from headrace.costs.prices import Prices
 from headrace.costs.usage import Usage
 from loadtest.model.facts import Measured
-from workers.pacing import FULL, LONG_SECONDS, gathering
+from workers.pacing import FULL, LONG_SECONDS, resting
 from workers.packing import CALL_BYTES, GROUPS
 
 UTILISATION: Final = 0.6
@@ -27,6 +28,10 @@ READERS: Final = 2
 CALL_SECONDS: Final = 0.03
 """Of an SQS call and of a read of the stream, on AWS: a round number, for what cannot be measured here."""
 CHUNK: Final = 64 * 1024
+APPENDS: Final = APPENDS_AT_ONCE * STATEMENTS / CALL_SECONDS
+"""Commits a second of one command worker, whose appends wait for AWS, some at once."""
+PAGE_CALLS: Final = 2
+"""A page is read, then published."""
 
 
 class Setting(Struct, frozen=True):
@@ -63,34 +68,16 @@ class Hops(Struct, frozen=True):
 
 def hops(rate: float, setting: Setting, measured: Measured, prices: Prices) -> Hops:
     """Everything at `rate` commands a second, creations of 200 characters."""
-    gateways = 1
-    while True:
-        sends, parcels = _sent(rate / gateways, setting)
-        if measured.roles["gateway"].ms(sends, rate / gateways) <= 1000 * UTILISATION or gateways > rate:
-            break
-        gateways += 1
-    sends, parcels = sends * gateways, parcels * gateways
-    receives = parcels / MESSAGES
+    gateways, sends, parcels = _gateways(rate, setting, measured)
     units = ceil(measured.bytes.item / 1024)
     shards = max(1, ceil(rate * units / PARTITION_UNITS))
     reads, publishes, messages = (each * shards for each in _relayed(rate / shards, setting.gather, measured.bytes.commit))
-    projected = max(messages / MESSAGES, publishes / 2)
+    receives, projected = parcels / MESSAGES, max(messages / MESSAGES, publishes / 2)
     calls = {"commands": receives, "relay": reads, "projector-rds": projected, "projector-cache": projected}
     processes = {role: _processes(measured.roles[role].ms(count, rate)) for role, count in calls.items()}
-    usage = Usage(
-        chunks={
-            "sqs.SendMessageBatch": round(max(sends, rate * measured.bytes.envelope / CHUNK) * 1e6),
-            "sqs.ReceiveMessage": round((max(receives, rate * measured.bytes.envelope / CHUNK) + 2 * projected) * 1e6),
-            "sqs.DeleteMessageBatch": round((receives + 2 * projected) * 1e6),
-            "sns.PublishBatch": round(max(publishes, rate * measured.bytes.commit / CHUNK) * 1e6),
-        },
-        sns_bytes=round(rate * measured.bytes.commit * 1e6),
-        sns_delivered_bytes=round(2 * rate * measured.bytes.commit * 1e6),
-        sns_deliveries=round(2 * messages * 1e6),
-        stream_reads=round(reads * READERS * 1e6),
-        commit_units=rate * units * 1e6,
-    )
-    total = bill(usage, prices, round(rate * 1e6)).per_million.total or 0.0
+    processes["commands"] = max(processes["commands"], ceil(rate / APPENDS))
+    flow = Flow(rate, sends, receives, reads * READERS, publishes, messages, projected)
+    total = _dollars(flow, units, measured, prices)
     return Hops(
         rate=rate,
         partitions=setting.partitions,
@@ -112,6 +99,47 @@ def hops(rate: float, setting: Setting, measured: Measured, prices: Prices) -> H
     )
 
 
+class Flow(NamedTuple):
+    """What is billed by the call, a second. `projected`: receives of one projector's queue."""
+
+    rate: float
+    sends: float
+    receives: float
+    reads: float
+    publishes: float
+    messages: float
+    projected: float
+
+
+def _gateways(rate: float, setting: Setting, measured: Measured) -> tuple[int, float, float]:
+    """(processes, calls, parcels): more gateways share the rate, and each fills parcels of its own."""
+    gateways = 1
+    while True:
+        sends, parcels = _sent(rate / gateways, setting)
+        if measured.roles["gateway"].ms(sends, rate / gateways) <= 1000 * UTILISATION or gateways > rate:
+            return gateways, sends * gateways, parcels * gateways
+        gateways += 1
+
+
+def _dollars(flow: Flow, units: int, measured: Measured, prices: Prices) -> float:
+    """Per million commands."""
+    commands, commits = flow.rate * measured.bytes.envelope / CHUNK, flow.rate * measured.bytes.commit / CHUNK
+    usage = Usage(
+        chunks={
+            "sqs.SendMessageBatch": round(max(flow.sends, commands) * 1e6),
+            "sqs.ReceiveMessage": round((max(flow.receives, commands) + 2 * max(flow.projected, commits)) * 1e6),
+            "sqs.DeleteMessageBatch": round((flow.receives + 2 * flow.projected) * 1e6),
+            "sns.PublishBatch": round(max(flow.publishes, commits) * 1e6),
+        },
+        sns_bytes=round(flow.rate * measured.bytes.commit * 1e6),
+        sns_delivered_bytes=round(2 * flow.rate * measured.bytes.commit * 1e6),
+        sns_deliveries=round(2 * flow.messages * 1e6),
+        stream_reads=round(flow.reads * 1e6),
+        commit_units=flow.rate * units * 1e6,
+    )
+    return bill(usage, prices, round(flow.rate * 1e6)).per_million.total or 0.0
+
+
 def _processes(ms_a_second: float) -> int:
     return max(1, ceil(ms_a_second / (1000 * UTILISATION)))
 
@@ -130,9 +158,10 @@ def _sent(rate: float, setting: Setting) -> tuple[float, float]:
 
 def _relayed(rate: float, gather: float, commit: int) -> tuple[float, float, float]:
     """(reads, publish calls, messages) a second of one shard's relay."""
-    every = gathering(0, gather)
+    took = PAGE_CALLS * CALL_SECONDS
+    every = took
     for _ in range(50):
-        every = max(CALL_SECONDS, gathering(round(rate * every), gather))
+        every = took + resting(min(FULL, round(rate * every)), took, gather)
     page = min(rate * every, FULL)
     every = max(every, 1 / rate) if page < 1 else page / rate
     page = max(1.0, page)

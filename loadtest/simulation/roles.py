@@ -2,8 +2,10 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from functools import partial
+from typing import TYPE_CHECKING
 
+from events.dynamo_store import CALLS_AT_ONCE as APPENDS_AT_ONCE
 from events.ids import Partition
 from gateway.parcelling import Pace, Parcelling
 from gateway.sender import CALLS_AT_ONCE as SENDS_AT_ONCE
@@ -16,10 +18,6 @@ from workers.packing import CALL_BYTES, GROUPS
 if TYPE_CHECKING:
     from gateway.parcelling import Parcel
     from loadtest.simulation.world import World
-
-APPENDS_AT_ONCE: Final = 4
-LANES: Final = 4
-"""Batches that a consumer works side by side."""
 
 
 class Gateway:
@@ -76,9 +74,11 @@ class Gateway:
 class Consumer:
     """One process that reads a queue: one receive at a time, some batches side by side, each deleted when `work` is done with it."""
 
-    def __init__(self, world: "World", queue: FifoQueue, process: Process, cost: Cost, work: Callable[[list[Message], Then], None]) -> None:
-        self._world, self._queue, self._process, self._cost, self._work = world, queue, process, cost, work
-        self._free = LANES
+    def __init__(
+        self, world: "World", source: tuple[FifoQueue, int], process: Process, cost: Cost, work: Callable[[list[Message], Then], None]
+    ) -> None:
+        """`source`: its queue, and how many batches it works side by side."""
+        self._world, (self._queue, self._free), self._process, self._cost, self._work = world, source, process, cost, work
         self._asking = False
         self._ask()
 
@@ -108,33 +108,40 @@ class Consumer:
 
 
 class Appending:
-    """What the command worker does with a batch: every command is a commit of its own stream."""
+    """What a command worker does with its batches: every command is a commit of its own stream; a few calls at once, of all its batches."""
 
     def __init__(self, world: "World") -> None:
         self._world = world
+        self._calls: deque[tuple[list[tuple[int, int]], Then]] = deque()
+        self._free = APPENDS_AT_ONCE
 
     def __call__(self, messages: list[Message], then: Then) -> None:
         commands = [(number, each.group) for each in messages for number in each.commands]
         most = self._world.profile.append_most
-        calls = deque(commands[at : at + most] for at in range(0, len(commands), most))
+        calls = [commands[at : at + most] for at in range(0, len(commands), most)]
         left = len(calls)
 
-        def begin() -> None:
-            if calls:
-                call = calls.popleft()
-                self._world.call("append", len(call), lambda: end(call))
-
-        def end(call: list[tuple[int, int]]) -> None:
+        def one_less() -> None:
             nonlocal left
             left -= 1
-            self._world.note("appended", [number for number, _ in call])
-            self._world.stored(call)
-            begin()
             if not left:
                 then()
 
-        for _ in range(min(APPENDS_AT_ONCE, left)):
-            begin()
+        self._calls.extend((call, one_less) for call in calls)
+        self._next()
+
+    def _next(self) -> None:
+        while self._free and self._calls:
+            self._free -= 1
+            call, then = self._calls.popleft()
+            self._world.call("append", len(call), partial(self._ended, call, then))
+
+    def _ended(self, call: list[tuple[int, int]], then: Then) -> None:
+        self._free += 1
+        self._world.note("appended", [number for number, _ in call])
+        self._world.stored(call)
+        self._next()
+        then()
 
 
 class Shard:

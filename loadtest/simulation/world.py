@@ -16,7 +16,10 @@ from loadtest.model.facts import Measured
 from loadtest.simulation.engine import Clock, Process, Servers, Then, Waits
 from loadtest.simulation.queue import FifoQueue, Message
 from loadtest.simulation.roles import Appending, Consumer, Gateway, Projecting, Shard
+from workers.applying import LANES as RDS_LANES
+from workers.commands import LANES as COMMAND_LANES
 from workers.pacing import LONG_SECONDS
+from workers.projector_cache import LANES as CACHE_LANES
 
 TICK_SECONDS: Final = 0.002
 """What arrives within it arrives together: at a million a second that is what makes a run end."""
@@ -88,12 +91,13 @@ class World:
             Gateway(self, each, costs["gateway"], pace_of(sizes.linger), sizes.partitions) for each in self._new("gateway", sizes.gateways)
         ]
         for each in self._new("commands", sizes.workers):
-            Consumer(self, self.commands, each, costs["commands"], Appending(self))
+            Consumer(self, (self.commands, COMMAND_LANES), each, costs["commands"], Appending(self))
         relays = self._new("relay", sizes.relays)
         self._shards = [Shard(self, relays[at % len(relays)], costs["relay"], sizes.gather) for at in range(sizes.shards)]
-        for queue, name, noted in ((self.rds, "projector-rds", "visible"), (self.cache, "projector-cache", "")):
+        projectors = (((self.rds, RDS_LANES), "projector-rds", "visible"), ((self.cache, CACHE_LANES), "projector-cache", ""))
+        for source, name, noted in projectors:
             for each in self._new(name, sizes.projectors):
-                Consumer(self, queue, each, costs[name], Projecting(self, noted))
+                Consumer(self, source, each, costs[name], Projecting(self, noted))
 
     def _new(self, role: str, count: int) -> list[Process]:
         self.processes[role] = [Process(self.clock, self._machine) for _ in range(count)]

@@ -4,14 +4,20 @@ from pathlib import Path
 
 import pytest
 
+from events.deciding import decide
+from events.dynamo_items import to_item
+from events.parcel import encode_command, encode_commit
 from gateway.parcelling import pace_of
 from headrace.costs.prices import load_prices
 from headrace.errors import WrongUse
+from loadtest.bench.job import TEXT
 from loadtest.model.__main__ import main
 from loadtest.model.facts import ROLES, load_measured, load_quotas
 from loadtest.model.hops import Hops, Setting, hops
 from loadtest.model.limits import limits
 from loadtest.model.tables import tables
+from runtime.item_size import item_size
+from tests.support.said import REGISTRY, create, empty
 
 MEASURED, QUOTAS, PRICES = load_measured(), load_quotas(), load_prices()
 
@@ -19,6 +25,18 @@ MEASURED, QUOTAS, PRICES = load_measured(), load_quotas(), load_prices()
 def at(rate: float, partitions: int = 16, **more: float) -> Hops:
     linger = pace_of(more.get("linger", 0.25))
     return hops(rate, Setting(partitions, linger, more.get("gather", 0.2)), MEASURED, PRICES)
+
+
+def test_sizes_are_those_of_the_codec() -> None:
+    command = create("grow1a2b3c4d-123456", text=TEXT)
+    commit = decide(empty(command.stream), [command], REGISTRY).commit()
+    sizes = MEASURED.bytes
+    assert (sizes.envelope, sizes.commit) == (len(encode_command(command)), len(encode_commit(commit)))
+    assert sizes.item == item_size(to_item(commit))
+
+
+def test_a_command_worker_waits_for_its_appends_before_it_lacks_cpu() -> None:
+    assert [at(rate, 64).processes["commands"] for rate in (3_000.0, 10_000.0, 20_000.0)] == [1, 3, 6]
 
 
 def test_every_command_is_in_a_parcel_and_every_commit_in_a_message() -> None:
