@@ -22,16 +22,14 @@ from events.ids import Version
 from gateway.client import CONNECTIONS, Client, Command
 from headrace.errors import StackFailed, WrongUse
 from headrace.local.probes import answers
-from headrace.metering import Reading, spent
 from loadtest.flood import Wanted, creation, deletion, flood, not_there, singly, stream_of, update
 from loadtest.ground import Found, Ground, carried_out, drained, ground, say, stored, watched
+from loadtest.spending import APPLIED, WORKER, outlay
 from loadtest.watch import Watch
 
 CREATE, UPDATE, DELETE = 70, 20, 10
 BACK_SECONDS: Final = 60.0
-_WORKER: Final = "commands"
 _HITS: Final = 'headrace_state_cache_total{result="hit"}'
-_APPLIED: Final = 'headrace_commands_total{status="applied"}'
 
 
 class Sizes(NamedTuple):
@@ -98,29 +96,14 @@ class Cold:
 
     async def _turn(self, commands: list[Command]) -> Turn:
         self.wanted += map(_wanted, commands)
-        began = await self._watch.look(frame=True)
-        before = self._watch.readings[-1]
-        if self._sizes.single:
-            await singly(self._client, commands, self._sizes.single)
-        else:
-            await flood(self._client, commands)
-        ended = await drained(self._watch)
-        await self._watch.look(frame=True)
-        after = self._watch.readings[-1]
-        if before.pids != after.pids or before.silent or after.silent:
-            raise StackFailed("a role died, or did not answer, in the middle of a turn")
-        used = spent(before, after)
-        if (applied := _counted(before, after, _APPLIED)) != used.usage.commands or applied != len(commands):
-            raise StackFailed(f"of {len(commands)} commands {applied} were applied, {used.usage.commands} decided")
+        single = self._sizes.single
+        spent = await outlay(self._watch, singly(self._client, commands, single) if single else flood(self._client, commands))
+        if (applied := spent.counted(APPLIED)) != spent.used.usage.commands or applied != len(commands):
+            raise StackFailed(f"of {len(commands)} commands {applied} were applied, {spent.used.usage.commands} decided")
         each = 1000 / len(commands)
-        calls = {call: count * each for call, count in used.requests.items()}
-        cpu_ms = sum(used.cpu_ms.values()) / len(commands)
-        return Turn(sum(calls.values()), calls, cpu_ms, len(commands) / (ended - began.at), _counted(before, after, _HITS))
-
-
-def _counted(before: Reading, after: Reading, name: str) -> int:
-    """By the command worker."""
-    return round(after.counters[_WORKER].get(name, 0.0) - before.counters[_WORKER].get(name, 0.0))
+        calls = {call: count * each for call, count in spent.used.requests.items()}
+        cpu_ms = sum(spent.used.cpu_ms.values()) / len(commands)
+        return Turn(sum(calls.values()), calls, cpu_ms, len(commands) / spent.seconds, spent.counted(_HITS))
 
 
 def _wanted(command: Command) -> Wanted:
@@ -130,14 +113,14 @@ def _wanted(command: Command) -> Wanted:
 
 async def forget(on: Ground) -> None:
     """The command worker ends in order, and comes back knowing no stream. Raises StackFailed when it does not."""
-    old = on.part(_WORKER).pid
+    old = on.part(WORKER).pid
     if old is None:
         raise StackFailed("the command worker is down")
     say(f"restarting the command worker (pid {old}): its next life knows no stream")
     os.kill(old, signal.SIGTERM)
     try:
         async with asyncio.timeout(BACK_SECONDS):
-            while (part := on.part(_WORKER)).pid in {None, old} or not await answers(part.probe):  # noqa: ASYNC110 - a file tells
+            while (part := on.part(WORKER)).pid in {None, old} or not await answers(part.probe):  # noqa: ASYNC110 - a file tells
                 await asyncio.sleep(0.1)
     except TimeoutError as late:
         raise StackFailed(f"the command worker did not come back in {BACK_SECONDS:g} s; was the stack started with --no-restart?") from late

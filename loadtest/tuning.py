@@ -18,11 +18,11 @@ from typing import Any, Final, NamedTuple
 
 from headrace.errors import StackFailed, WrongUse
 from headrace.local.roles import our_command
-from headrace.metering import spent
 from loadtest.bench.caller import Caller
 from loadtest.bench.job import Job
 from loadtest.ground import Found, Ground, carried_out, drained, ground, say, watched
 from loadtest.own_stack import OwnStack, on_own_stack
+from loadtest.spending import outlay
 
 IN_FLIGHT: Final = 512
 WARM: Final = 200
@@ -82,12 +82,7 @@ async def _one(sizes: Sizes, folder: Path) -> Found:
         caller = Caller(on.stack.gateway)
         await caller.post(Job(f"warm{secrets.token_hex(3)}", WARM, WARM))
         await drained(watch)
-        began = await watch.look(frame=True)
-        before = watch.readings[-1]
-        await caller.post(Job(f"tune{secrets.token_hex(3)}", sizes.burst, IN_FLIGHT))
-        ended = await drained(watch)
-        await watch.look(frame=True)
-        used = spent(before, watch.readings[-1])
+        burst = await outlay(watch, caller.post(Job(f"tune{secrets.token_hex(3)}", sizes.burst, IN_FLIGHT)))
     latency = report["latency_ms"]
     figures = {
         "accepted_p50_ms": latency["accepted"]["p50"],
@@ -95,9 +90,9 @@ async def _one(sizes: Sizes, folder: Path) -> Found:
         "visible_p99_ms": latency["visible"]["p99"],
         "requests": report["requests_per_1000_commands"],
         "cpu_ms": report["cpu_ms_per_command"],
-        "burst_per_s": sizes.burst / (ended - began.at),
-        "burst_requests": sum(used.requests.values()) * 1000 / sizes.burst,
-        "burst_cpu_ms": sum(used.cpu_ms.values()) / sizes.burst,
+        "burst_per_s": sizes.burst / burst.seconds,
+        "burst_requests": sum(burst.used.requests.values()) * 1000 / sizes.burst,
+        "burst_cpu_ms": sum(burst.used.cpu_ms.values()) / sizes.burst,
     }
     return {"figures": {name: round(value, 3) for name, value in figures.items()}, "faults": report["faults"]}
 

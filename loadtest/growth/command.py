@@ -17,6 +17,7 @@ from loadtest.growth.axes import COMMANDS, Run, Turn, by_commands, by_heat, by_s
 from loadtest.growth.plot import Panel, plot
 from loadtest.growth.turns import Cost, against, checked, measured, middle
 from loadtest.growth.workers import by_workers
+from loadtest.own_stack import environment
 from loadtest.watch import Watch
 
 WARM: Final = 500
@@ -42,13 +43,14 @@ TRAIL_SECONDS: Final = 60.0
 
 
 class Sizes(NamedTuple):
-    """`commands`: of a turn; `rounds`: of all points; `streams`: comments that are made first, on the axis heat."""
+    """`commands`: of a turn; `rounds`: of all points; `streams`: comments that are made first, on the axis heat; `trail`: seconds."""
 
     axis: str
     points: tuple[int, ...]
     commands: int
     rounds: int
     streams: int
+    trail: float = TRAIL_SECONDS
 
 
 async def measure(folder: Path, sizes: Sizes, beside: Path | None = None) -> Found:
@@ -58,23 +60,28 @@ async def measure(folder: Path, sizes: Sizes, beside: Path | None = None) -> Fou
         raise WrongUse("--points and --streams not negative, --commands at least 10, --rounds at least 1")
     if sizes.axis == "stored" and any(b - a < sizes.commands * sizes.rounds for a, b in pairwise(sizes.points)):
         raise WrongUse("--points must be further apart than --commands times --rounds: that many are stored at each")
+    if beside and sizes.axis != "stored":
+        raise WrongUse("--beside is for the axis stored")
     name = f"grow{secrets.token_hex(4)}"
     costs: dict[str, list[Cost]] = {}
     small: dict[str, list[Cost]] = {}
     places: dict[str, float] = {}
+    with environment({}):  # one stack's addresses are not the other's
+        small_one = ground(beside) if beside else None
     async with AsyncExitStack() as stack:
-        side = await stack.enter_async_context(_side(folder))
-        other = await stack.enter_async_context(_side(beside)) if beside else None
+        side = await stack.enter_async_context(_side(ground(folder)))
+        other = await stack.enter_async_context(_side(small_one)) if small_one else None
         for turn in _turns(name, sizes):
             cost = await _taken(side, turn)
             if not turn.measured:
                 if other is not None:
-                    await asyncio.sleep(TRAIL_SECONDS)  # the reconciler looks after a commit half a minute later, and nobody tells
+                    await asyncio.sleep(sizes.trail)  # the reconciler looks after a commit half a minute later, and nobody tells
                 continue
             places[turn.label] = turn.at
             costs.setdefault(turn.label, []).append(cost)
             if other is not None:
-                small.setdefault(turn.label, []).append(await _taken(other, turn))
+                same = turn._replace(given=creations(Run(name, other.there), turn.commands))
+                small.setdefault(turn.label, []).append(await _taken(other, same))
     faults = [fault for each in filter(None, (side, other)) for fault in await checked(each.on, Run(name, 0), each.there, each.versions)]
     points: list[Found] = [{"at": places[label], "label": label} | middle(each) for label, each in costs.items()]
     for point in points if other else ():
@@ -94,8 +101,7 @@ class _Side:
 
 
 @asynccontextmanager
-async def _side(folder: Path) -> AsyncIterator[_Side]:
-    on = ground(folder)
+async def _side(on: Ground) -> AsyncIterator[_Side]:
     async with Client(on.stack.gateway, actor="growth", deadline=DEADLINE_SECONDS) as client, watched(on) as watch:
         await drained(watch)
         yield _Side(on, client, watch)
@@ -165,10 +171,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of all points, on the axes on which nothing grows for good (3)")
     parser.add_argument("--streams", type=int, default=10_000, metavar="N", help="comments that are there, on the axis heat (10000)")
     parser.add_argument("--aws", default="ministack", help="of the stacks of its own that the axis workers brings up (ministack)")
-    parser.add_argument("--beside", type=Path, metavar="DIR", help="another stack, which gets the measured turns only, for comparison")
+    parser.add_argument("--beside", type=Path, metavar="DIR", help="stored: another stack, which gets the measured turns only")
+    parser.add_argument(
+        "--trail", type=float, default=TRAIL_SECONDS, metavar="S", help="with --beside: rest after the store was filled (60)"
+    )
     parser.add_argument("--svg", type=Path, metavar="F", help="also draw it")
     given = parser.parse_args()
-    sizes = Sizes(given.axis, given.points or POINTS[given.axis], given.commands, given.rounds, given.streams)
+    sizes = Sizes(given.axis, given.points or POINTS[given.axis], given.commands, given.rounds, given.streams, given.trail)
 
     def told(found: Found) -> str:
         if given.svg:

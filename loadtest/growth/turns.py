@@ -9,16 +9,13 @@ from sqlalchemy import func, select
 from events.ids import Version
 from gateway.client import Client
 from headrace.errors import StackFailed
-from headrace.metering import Reading, Spent, spent
 from loadtest.flood import flood, not_there, stream_of
-from loadtest.ground import Found, Ground, drained, say, stored
+from loadtest.ground import Found, Ground, say, stored
 from loadtest.growth.axes import Run, Turn
+from loadtest.spending import APPLIED, outlay
 from loadtest.watch import Watch
 from readmodel.comments.tables import COMMENTS
 from readmodel.database import AUDITING, database_errors, open_database
-
-_WORKER = "commands"
-_APPLIED = 'headrace_commands_total{status="applied"}'
 
 
 class Cost(NamedTuple):
@@ -40,31 +37,15 @@ class Cost(NamedTuple):
 
 async def measured(client: Client, watch: Watch, turn: Turn) -> Cost:
     """Post it, drain it. Raises StackFailed when not every command was applied once."""
-    began = await watch.look(frame=True)
-    before = watch.readings[-1]
-    await flood(client, turn.given())
-    ended = await drained(watch)
-    await watch.look(frame=True)
-    after = watch.readings[-1]
-    if before.silent or after.silent or before.pids != after.pids:
-        raise StackFailed("a role died, or did not answer, in the middle of a turn")
-    used = spent(before, after)
-    if (applied := _applied(before, after)) != turn.commands:
+    found = await outlay(watch, flood(client, turn.given()))
+    if (applied := found.counted(APPLIED)) != turn.commands:
         raise StackFailed(f"of {turn.commands} commands {applied} were applied")
-    return _cost(turn, used, ended - began.at, after)
-
-
-def _applied(before: Reading, after: Reading) -> int:
-    return round(after.counters[_WORKER].get(_APPLIED, 0.0) - before.counters[_WORKER].get(_APPLIED, 0.0))
-
-
-def _cost(turn: Turn, used: Spent, seconds: float, after: Reading) -> Cost:
     each = 1 / turn.commands
     return Cost(
-        turn.commands / seconds,
-        {call: 1000 * count * each for call, count in used.requests.items()},
-        {role: ms * each for role, ms in used.cpu_ms.items()},
-        after.rss_mb,
+        turn.commands / found.seconds,
+        {call: 1000 * count * each for call, count in found.used.requests.items()},
+        {role: ms * each for role, ms in found.used.cpu_ms.items()},
+        found.after.rss_mb,
     )
 
 

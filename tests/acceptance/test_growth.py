@@ -5,7 +5,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.acceptance.stack import Live
+from tests.acceptance.stack import Live, stack_up
 from tests.acceptance.test_write_side_figures import ROLES, figures
 
 pytestmark = pytest.mark.slow
@@ -32,3 +32,25 @@ async def test_an_axis_is_measured_and_drawn(live: Live, tmp_path: Path, axis: s
         assert min(point["per_s"], point["requests_per_1000_commands"], point["cpu_ms_per_command"]) > 0
     assert len(list(ET.parse(picture).iter("{http://www.w3.org/2000/svg}circle"))) > 4
     assert told.count("\n|") >= 3
+
+
+async def test_a_stack_that_grows_is_held_against_one_that_does_not(live: Live, tmp_path: Path) -> None:
+    async with stack_up(tmp_path / "small", {}) as small:
+        words = (
+            "--points",
+            "900",
+            "--commands",
+            "200",
+            "--rounds",
+            "2",
+            "--trail",
+            "1",
+            "--state",
+            str(live.folder),
+            "--beside",
+            str(small.folder),
+        )
+        code, found, told = await figures("loadtest.growth", "stored", *words)
+    assert (code, found["faults"], found["stored"]) == (0, [], 1_800), told
+    assert min(found["points"][0]["beside"].values()) > 0
+    assert "times its CPU" in told
