@@ -17,6 +17,7 @@ from loadtest.model.hops import Hops, Setting, hops
 from loadtest.model.limits import limits
 from loadtest.model.tables import tables
 from runtime.item_size import item_size
+from runtime.times import Micros
 from tests.support.said import REGISTRY, create, empty
 
 MEASURED, QUOTAS, PRICES = load_measured(), load_quotas(), load_prices()
@@ -28,7 +29,8 @@ def at(rate: float, partitions: int = 16, **more: float) -> Hops:
 
 
 def test_sizes_are_those_of_the_codec() -> None:
-    command = create("grow1a2b3c4d-123456", text=TEXT)
+    ident = "bench1a2b3c4d-12345"
+    command = create(ident, text=TEXT, key=ident, actor="load-12", accepted_at=Micros(1_764_000_000_000_000))
     commit = decide(empty(command.stream), [command], REGISTRY).commit()
     sizes = MEASURED.bytes
     assert (sizes.envelope, sizes.commit) == (len(encode_command(command)), len(encode_commit(commit)))
