@@ -69,6 +69,8 @@ class Draft:
 
         The others are forgotten as if they had fallen out of the window; only their own redelivery would be decided anew.
         """
+        if not self.settled:
+            return ()
         room = MAX_SETTLED_BYTES
         kept: list[Settled] = []
         for each in reversed(self.settled.values()):

@@ -53,7 +53,7 @@ DISCARDS: Final = Counter(
 )
 NUDGES: Final = Counter("headrace_nudges", "Second looks at a queue beside a poll that waits", ["result"], registry=REGISTRY)
 HTTP: Final = Tally("headrace_http_requests", "HTTP answers", "route", "status")
-STATE_CACHE: Final = Counter("headrace_state_cache", "Look-ups of a stream's state", ["result"], registry=REGISTRY)
+STATE_CACHE: Final = Tally("headrace_state_cache", "Look-ups of a stream's state", "result")
 STATE_CACHE_BYTES: Final = Gauge("headrace_state_cache_bytes", "Bytes that the cached states hold, about", registry=REGISTRY)
 STATE_CACHE_STREAMS: Final = Gauge("headrace_state_cache_streams", "Streams whose state is cached", registry=REGISTRY)
 SNAPSHOTS: Final = Counter("headrace_snapshots", "Snapshots of streams by what was done with them", ["verdict"], registry=REGISTRY)

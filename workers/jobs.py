@@ -43,7 +43,10 @@ class Job:
     behind: bool = False
     """There may be commits after `history`: read on before deciding."""
 
-    def waiting(self) -> list[Asked]:
+    def waiting(self) -> Sequence[Asked]:
+        """Those without an outcome, in order."""
+        if len(self.asked) == 1:  # as in most jobs, and asked for six times of each
+            return self.asked if self.asked[0].outcome is None else ()
         return [each for each in self.asked if each.outcome is None]
 
     def give_up(self, why: str) -> None:

@@ -6,6 +6,7 @@ the next round; what changed nothing is final only on a state that was the strea
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -178,8 +179,9 @@ class Rounds:
         """False when an answer was missing, one was throttled, or all were refused for others' sake: pause before the next round."""
         answers = await self._store.append([draft.commit() for _, draft in drafts])
         self._note_appended(max((draft.at for (_, draft), each in zip(drafts, answers, strict=True) if each is Appended.YES), default=0))
+        for answer, count in Counter(answers).items():
+            COMMITS.labels("append", answer.value).inc(count)
         for (job, draft), answer in zip(drafts, answers, strict=True):
-            COMMITS.labels("append", answer.value).inc()
             if answer is Appended.YES and job.history is not None:
                 job.fresh = True  # nobody was faster, so this base was the head a moment ago
                 self._conclude(job, job.history, draft)

@@ -37,15 +37,15 @@ class StateCache:
     def __init__(self, most: int = MOST_BYTES) -> None:
         self._histories: OrderedDict[StreamId, tuple[History, int]] = OrderedDict()
         self._most = most
-        self._hits = STATE_CACHE.labels("hit")
-        self._misses = STATE_CACHE.labels("miss")
         self.bytes = 0
         """Of all entries, about."""
+        STATE_CACHE_BYTES.set_function(lambda: self.bytes)
+        STATE_CACHE_STREAMS.set_function(lambda: len(self._histories))
 
     def take(self, stream: StreamId) -> History | None:
         """Out of the cache, for whoever works on it."""
         history = self._pop(stream)
-        (self._misses if history is None else self._hits).inc()
+        STATE_CACHE.counts["miss" if history is None else "hit",] += 1
         return history
 
     def put(self, history: History) -> None:
@@ -59,8 +59,6 @@ class StateCache:
         while self.bytes > self._most:
             _, (_, gone) = self._histories.popitem(last=False)
             self.bytes -= gone
-        STATE_CACHE_BYTES.set(self.bytes)
-        STATE_CACHE_STREAMS.set(len(self._histories))
 
     def peek(self, stream: StreamId) -> History | None:
         """Left where it is."""
