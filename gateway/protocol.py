@@ -117,10 +117,22 @@ class GatewayProtocol(HttpToolsProtocol):
             self._arm(self.bounds.header_seconds, self._headers_late)
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self.scope["state"]["abort"] = self.transport.abort  # for an answer without an end whose caller does not take it
+        self.url, self.headers = b"", []  # uvicorn's scope is made for those who need one
         self._in_headers = self._begun = True
         self._header_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value))
+
+    def _ordinary(self) -> None:
+        """The headers are there: from here on uvicorn's own way."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        for name, value in headers:
+            super().on_header(name, value)
+        self.scope["state"]["abort"] = self.transport.abort  # for an answer without an end whose caller does not take it
+        super().on_headers_complete()
 
     def on_headers_complete(self) -> None:
         self._in_headers, self._in_body, self._begun = False, True, False
@@ -128,7 +140,7 @@ class GatewayProtocol(HttpToolsProtocol):
         self._disarm()
         self._route = self._prompt_route()
         if self._route is None:
-            super().on_headers_complete()
+            self._ordinary()
 
     def _prompt_route(self) -> Found | None:
         """Only when nothing else is under way on this connection, and nothing unusual was asked for."""
@@ -141,7 +153,7 @@ class GatewayProtocol(HttpToolsProtocol):
     def _take_its_time(self) -> None:
         """More of the body is still to come: an ordinary request after all."""
         self._route, body, self._body = None, self._body, b""
-        super().on_headers_complete()
+        self._ordinary()
         if body:
             super().on_body(body)
 
@@ -157,7 +169,7 @@ class GatewayProtocol(HttpToolsProtocol):
         if self._route is None:
             super().on_message_complete()
             return
-        answer = self._app.at_once(self._route, self.scope, self._body)  # type: ignore[arg-type]
+        answer = self._app.at_once(self._route, {"headers": self.headers}, self._body)
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
         self._ready = PromptCycle(answer, self._write, keep_alive=keep_alive)
         self.cycle, self._route, self._body = self._ready, None, b""  # type: ignore[assignment]
