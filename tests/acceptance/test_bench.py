@@ -18,7 +18,7 @@ SECONDS = 200 if AWS == "ministack" else 600
 
 
 async def test_one_round_of_everything(tmp_path: Path) -> None:
-    sizes = ("--rounds", "1", "--commands", "200", "--paced", "1")
+    sizes = ("--rounds", "1", "--commands", "200", "--saturated", "0.5", "--paced", "1")
     words = ("bench", *sizes, "--aws", AWS, "--state", str(tmp_path / "state"), "--json", "-")
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "headrace", *words, stdout=PIPE, stderr=PIPE)
     try:
