@@ -157,7 +157,10 @@ class Trail:
         for shard in self._shards.values():
             while shard.fresh and shard.fresh[0].due <= now:
                 found.append(shard.fresh.popleft())
-        for _ in range(min(MOST_WAITING, len(self._waiting))):
+        if len(self._waiting) > 2 * self._count:  # most of them were passed when they were last asked about
+            self._waiting = deque(each for each in self._waiting if not each.settled)
+        most = len(found) + MOST_WAITING
+        while self._waiting and len(found) < most:
             each = self._waiting.popleft()
             if not each.settled:
                 found.append(each)

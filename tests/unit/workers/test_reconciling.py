@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 from events.ids import StreamId, Version, partition_of
 from events.parcel import Stub
 from workers.packing import GROUPS
-from workers.reconciling import BACKLOG, CONFIRM_SECONDS, GRACE_SECONDS, MOST_TIMES, REST_SECONDS, Evidence, Missing, Trail, streams_of
+from workers.reconciling import (
+    BACKLOG,
+    CONFIRM_SECONDS,
+    GRACE_SECONDS,
+    MOST_TIMES,
+    MOST_WAITING,
+    REST_SECONDS,
+    Evidence,
+    Missing,
+    Trail,
+    streams_of,
+)
 
 SHARD = "shard-1"
 PROJECTORS = ("rds", "cache")
@@ -230,3 +241,28 @@ def test_a_shard_that_is_somebody_elses_is_forgotten() -> None:
     assert trail.weigh(asked, {}) == []
     trail.begin(SHARD, "7")
     assert trail.checkpoint(SHARD) == "7"
+
+
+def test_commits_that_all_have_passed_leave_nothing_behind_however_fast_they_come() -> None:
+    trail, looks = Trail(), 40
+    trail.begin(SHARD, "0")
+    stands = {"rds": 1, "cache": 1}
+    for look in range(looks):
+        streams = [StreamId(f"comment-{look}-{number}") for number in range(2 * MOST_WAITING)]
+        trail.see(SHARD, [(Stub(stream, Version(1), Version(1)), float(look), PROJECTORS) for stream in streams], str(look + 1))
+        asked = trail.due(float(look))
+        assert {each.stub.stream for each in asked} >= set(streams)
+        trail.weigh(asked, dict.fromkeys(streams, stands))
+        assert len(trail) == 0
+        assert len(trail._waiting) <= 2 * MOST_WAITING
+    assert trail.checkpoint(SHARD) == str(looks)
+
+
+def test_those_that_wait_are_asked_about_in_turn_whoever_has_passed_meanwhile() -> None:
+    trail = Trail()
+    trail.begin(SHARD, "0")
+    streams = [StreamId(f"comment-{number}") for number in range(3 * MOST_WAITING)]
+    trail.see(SHARD, [(Stub(stream, Version(1), Version(1)), 0.0, PROJECTORS) for stream in streams], "1")
+    passed = {stream: {"rds": 1, "cache": 1} for stream in streams[: 2 * MOST_WAITING]}
+    assert len(trail.weigh(trail.due(0.0), passed)) == MOST_WAITING
+    assert [each.stub.stream for each in trail.due(1.0)] == streams[2 * MOST_WAITING :]
