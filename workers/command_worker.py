@@ -184,8 +184,8 @@ class CommandWorker:
 
     def _forget_settled(self, batch: Batch, gone: Sequence[Delivery]) -> None:
         """Commands whose message will not come again need no remembering by their stream's next commit, unless they came in another too."""
-        unsettled = [history.unsettled for stream in batch.jobs if (history := self._cache.peek(stream)) is not None and history.unsettled]
-        if not unsettled:
+        known = map(self._cache.peek, batch.jobs)
+        if not any(history is not None and history.unsettled for history in known):
             return
         ids = {each.message_id for each in gone}
         come_again = {_identity(each) for each in batch.asked if each.delivery.message_id not in ids}

@@ -39,6 +39,8 @@ class StateCache:
         self._most = most
         self.bytes = 0
         """Of all entries, about."""
+        for result in ("hit", "miss"):
+            STATE_CACHE.counts[result,] += 0
         STATE_CACHE_BYTES.set_function(lambda: self.bytes)
         STATE_CACHE_STREAMS.set_function(lambda: len(self._histories))
 
