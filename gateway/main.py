@@ -6,8 +6,8 @@ from typing import Final
 
 import uvloop
 
+from gateway.bounds import Bounds
 from gateway.opening import open_gateway
-from gateway.protocol import Bounds
 from gateway.server import possible_connections, serving
 from runtime import logs, memory
 from runtime.errors import ConfigurationError, HeadraceError

@@ -6,41 +6,27 @@ What cannot even be parsed is answered here, as a problem like any other, and th
 import asyncio
 import os
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from gateway.answers import Answer
 from gateway.app import App
+from gateway.bounds import BOUNDS
 from gateway.problems import Problem, later
 from gateway.prompt import UNUSUAL, PromptCycle
 from gateway.routing import Found
 from runtime.metrics import HTTP
 
-MAX_CONNECTIONS: Final = 4096
-HEADER_SECONDS: Final = 10.0
 MAX_HEADER_BYTES: Final = 64 * 1024
 LINGER_SECONDS: Final = 2.0
 LINGER_BYTES: Final = 4 * 1024 * 1024
 """Of a body that was answered before it was read: swallowed, so that the caller sees the answer and not a reset."""
-WRITE_SECONDS: Final = 30.0
-"""For a caller to take what was written for it; one that sends its whole body first may take as long as the body may."""
 _REQUEST_LINE: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}) (/[^ ]*) HTTP/1\.[01]\r?\n")
 
 _PLAIN_PATH: Final = re.compile(rb"/[!-\"$->@-~]{0,2047}")
 """Neither query nor fragment, and nothing to decode but percents; a very long one is the parser's to refuse."""
-
-
-class Bounds(NamedTuple):
-    """What a process may be told."""
-
-    connections: int = MAX_CONNECTIONS
-    header_seconds: float = HEADER_SECONDS
-    write_seconds: float = WRITE_SECONDS
-
-
-BOUNDS: Final = Bounds()
 
 
 class GatewayProtocol(HttpToolsProtocol):

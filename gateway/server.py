@@ -10,7 +10,8 @@ from typing import Any, Final
 import uvicorn
 
 from gateway.app import App
-from gateway.protocol import BOUNDS, MAX_CONNECTIONS, Bounds, GatewayProtocol
+from gateway.bounds import BOUNDS, MAX_CONNECTIONS, Bounds
+from gateway.protocol import GatewayProtocol
 from runtime.errors import ConfigurationError
 
 OWN_FILES: Final = 256

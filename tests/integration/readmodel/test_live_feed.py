@@ -15,11 +15,11 @@ from events.comments.events import CommentCreated
 from events.envelope import Commit
 from events.memory_store import MemoryStore
 from events.outcome import projected_channel
+from gateway.bounds import BOUNDS, Bounds
 from gateway.client import Client
 from gateway.feed import following as follower_module
 from gateway.feed import tail as tail_module
 from gateway.feed.route import Feed
-from gateway.protocol import BOUNDS, Bounds
 from gateway.server import serving
 from gateway.subscription import RedisNotices
 from readmodel.control import READ_MODEL

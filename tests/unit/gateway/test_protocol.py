@@ -12,7 +12,7 @@ import pytest
 from gateway import protocol
 from gateway.answers import Answer
 from gateway.app import App
-from gateway.protocol import Bounds
+from gateway.bounds import Bounds
 from gateway.requests import Request
 from gateway.routing import Route
 from gateway.server import serving

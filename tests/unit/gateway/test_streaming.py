@@ -13,8 +13,8 @@ from events.ids import Version
 from events.outcome import Outcome, Status
 from gateway.app import App
 from gateway.batch_answers import AHEAD
+from gateway.bounds import BOUNDS, Bounds
 from gateway.lines import MAX_BATCH
-from gateway.protocol import BOUNDS, Bounds
 from gateway.requests import MAX_BODY
 from gateway.routing import Route
 from gateway.server import serving
