@@ -5,6 +5,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,8 @@ ITEMS: Final = 4000
 """At most."""
 SECONDS: Final = 120.0
 CONNECTIONS: Final = 64
+PASSES: Final = 3
+"""Of each: the first makes a process grow, which costs many times the work, and any one of them may be beside something else's."""
 
 
 class Ceiling(Struct, frozen=True):
@@ -33,6 +36,11 @@ class Ceiling(Struct, frozen=True):
     does: str
     per_s: float
     cpu_us: float
+
+
+def cheapest(passes: Sequence[Ceiling]) -> Ceiling:
+    """What the calls cost at the least: the most a second and the least CPU that any pass saw."""
+    return Ceiling(passes[0].does, max(each.per_s for each in passes), min(each.cpu_us for each in passes))
 
 
 async def measure_ceilings(grounds: Grounds, items: int) -> dict[str, Ceiling]:
@@ -57,12 +65,15 @@ async def _decode(grounds: Grounds, items: int) -> Ceiling:
     try:
         caller = Caller(url)
         await caller.post(Job("warm", 200, CONNECTIONS))
-        before, began = cpu_seconds([process.pid]), time.monotonic()
-        await caller.post(Job("bare", items, CONNECTIONS))
-        took, spent = time.monotonic() - began, cpu_seconds([process.pid]) - before
+        passes = []
+        for _ in range(PASSES):
+            before, began = cpu_seconds([process.pid]), time.monotonic()
+            await caller.post(Job("bare", items, CONNECTIONS))
+            took, spent = time.monotonic() - began, cpu_seconds([process.pid]) - before
+            passes.append(Ceiling("ASGI server, body decoded, 202", items / took, spent / items * 1e6))
     finally:
         await stop(process, signal.SIGTERM, 5.0)
-    return Ceiling("ASGI server, body decoded, 202", items / took, spent / items * 1e6)
+    return cheapest(passes)
 
 
 async def _alone(grounds: Grounds, items: int) -> dict[str, Ceiling]:

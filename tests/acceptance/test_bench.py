@@ -48,4 +48,6 @@ async def test_one_round_of_everything(tmp_path: Path) -> None:
     assert {"decode", "append", "stream", "send", "receive", "publish", "pipeline", "script", "insert"} == set(report["ceilings"])
     assert all(each["per_s"] > 0 and each["cpu_us"] > 0 for each in report["ceilings"].values())
     assert len(report["near"]) == 5
-    assert all(0 < each["percent"] <= 150 for each in report["near"])
+    for each in report["near"]:  # of bursts this short no figure is worth a bound; unit tests hold the reckoning
+        assert each["ceiling_us"] == pytest.approx(sum(report["ceilings"][name]["cpu_us"] for name in each["ceilings"]))
+        assert each["percent"] == pytest.approx(100 * each["ceiling_us"] / each["cpu_us"])

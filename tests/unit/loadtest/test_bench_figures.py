@@ -3,7 +3,7 @@
 import pytest
 from msgspec import structs
 
-from loadtest.bench.ceilings import Ceiling
+from loadtest.bench.ceilings import Ceiling, cheapest
 from loadtest.bench.nearness import MADE_OF, nearness
 from loadtest.bench.ours import NAME, Headrace
 from loadtest.bench.report import FIGURES, Report, standing, with_partiql
@@ -61,6 +61,11 @@ def test_a_hop_is_as_near_as_its_calls_are_of_its_cpu() -> None:
     assert near["gateway"].ceiling_us == pytest.approx(150.0)
     assert near["gateway"].percent == pytest.approx(75.0)
     assert near["relay"].percent == pytest.approx(50.0)
+
+
+def test_a_ceiling_is_the_best_of_its_passes() -> None:
+    cold, beside_others, quiet = Ceiling("calls", 50.0, 40.0), Ceiling("calls", 900.0, 9.0), Ceiling("calls", 1000.0, 10.0)
+    assert cheapest([cold, beside_others, quiet]) == Ceiling("calls", 1000.0, 9.0)
 
 
 def test_nothing_is_near_what_was_not_measured() -> None:
