@@ -1,4 +1,4 @@
-"""MiniStack: a small AWS in pure Python, ready in a second. Its state is in memory."""
+"""MiniStack: a small AWS in pure Python, ready in a second. Its state is in memory. Started by way of `ministack_start.py`."""
 
 import os
 import signal
@@ -13,6 +13,7 @@ from headrace.local.program import Program
 
 VERSION: Final = "1.5.33"
 NAME: Final = f"ministack-{VERSION}"
+_START: Final = Path(__file__).with_name("ministack_start.py").resolve()
 _SERVICES: Final = "sqs,sns,dynamodb,dynamodbstreams,cloudformation,iam,sts"
 
 
@@ -28,7 +29,7 @@ async def prepare(state: Path, log: Path, say: Say) -> Program:
     return Program(
         name="aws",
         role="aws",
-        argv=(str(python_of(folder)), "-I", "-m", "ministack"),
+        argv=(str(python_of(folder)), "-I", str(_START)),
         url=url,
         probe=f"{url}/_ministack/health",
         log=log,
