@@ -22,7 +22,7 @@ from runtime.errors import Retryable
 PARCELS_A_CALL: Final = 10
 BYTES_A_CALL: Final = 1_000_000
 LONGEST: Final = 0.25
-GROWTH: Final = 3e-4
+GROWTH: Final = 2e-4
 MAX_WAITING_BYTES: Final = 32 * 1024 * 1024
 MAX_WAITING: Final = 100_000
 _T = TypeVar("_T")
@@ -51,7 +51,7 @@ class Pace:
     """What a single gap counts at most; longer ones are idleness, not a habit."""
     longest: float = LONGEST
     growth: float = GROWTH
-    """Seconds squared a command: 833 a second and more wait for 250 ms, 83 a second for 25."""
+    """Seconds squared a command: 1,250 a second and more wait for 250 ms, 125 a second for 25."""
     enough: int = 100
     """Commands in one call of ten parcels that are worth a call before it is quiet."""
     few: int = 2

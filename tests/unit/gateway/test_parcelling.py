@@ -157,7 +157,7 @@ def test_quiet_is_measured_in_usual_gaps_so_that_a_halting_stream_is_not_cut_at_
 
 @pytest.mark.parametrize(
     ("rate", "longest", "linger"),
-    [(300, 0.25, 0.09), (750, 0.25, 0.225), (20_000, 0.25, 0.25), (300, 0.5, 0.18), (20_000, 0.1, 0.1), (300, 0.0, 0.0)],
+    [(300, 0.25, 0.06), (750, 0.25, 0.15), (20_000, 0.25, 0.25), (300, 0.5, 0.12), (20_000, 0.1, 0.1), (300, 0.0, 0.0)],
 )
 def test_at_a_steady_rate_the_linger_is_proportional_to_it_up_to_the_longest(rate: int, longest: float, linger: float) -> None:
     plan: Parcelling[int] = Parcelling(4, replace(pace_of(longest), enough=10_000))
