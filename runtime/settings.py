@@ -122,7 +122,7 @@ class Settings:
         "HEADRACE_LINGER_SECONDS",
         _between(0, 2, float),
         0.25,
-        "The most that a command waits in its gateway for company; so long under load only, in proportion to it below some 800 commands a "
+        "The most that a command waits in its gateway for company; so long under load only, in proportion to it below 1,250 commands a "
         "second. Less: sooner done, more requests and more CPU a command.",
     )
     gather_seconds: float = _setting(
