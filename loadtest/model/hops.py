@@ -161,7 +161,7 @@ def _relayed(rate: float, gather: float, commit: int) -> tuple[float, float, flo
     took = PAGE_CALLS * CALL_SECONDS
     every = took
     for _ in range(50):
-        every = took + resting(min(FULL, round(rate * every)), took, gather)
+        every = took + resting(min(FULL - 1, round(rate * every)), took, gather)  # what fills a page sooner is bounded below
     page = min(rate * every, FULL)
     every = max(every, 1 / rate) if page < 1 else page / rate
     page = max(1.0, page)

@@ -19,6 +19,8 @@ from loadtest.model.tables import tables
 from runtime.item_size import item_size
 from runtime.times import Micros
 from tests.support.said import REGISTRY, create, empty
+from workers.pacing import FULL
+from workers.packing import GROUPS
 
 MEASURED, QUOTAS, PRICES = load_measured(), load_quotas(), load_prices()
 
@@ -58,6 +60,10 @@ def test_few_commands_travel_alone_and_many_together() -> None:
 def test_a_longer_linger_makes_fewer_calls_and_a_longer_gathering_fewer_messages() -> None:
     assert at(2_000.0, linger=1.0).sends < at(2_000.0).sends / 2
     assert at(2_000.0, gather=0.8).messages < at(2_000.0).messages / 2
+
+
+def test_a_page_is_full_before_a_long_gathering_is_over() -> None:
+    assert at(75_000.0, 128, gather=1.0).commits_a_message == pytest.approx(FULL / GROUPS, rel=0.01)
 
 
 def test_processes_and_shards_grow_with_the_rate() -> None:
