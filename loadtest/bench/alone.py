@@ -14,25 +14,23 @@ import asyncpg
 import msgspec
 import redis.asyncio
 import uvloop
-from msgspec import Raw
 
 from events.append_calls import append_call
-from events.envelope import Command, Commit
-from events.ids import CommandId, Fingerprint, Partition, StreamId, Version
+from events.envelope import Commit
+from events.ids import Partition
 from events.parcel import encode_command, encode_commit, pack_commands, pack_commits
 from events.store import Appended
 from headrace.provision import provision
 from loadtest.bench.ceilings import PASSES, Ceiling, cheapest
 from loadtest.bench.job import TEXT
+from loadtest.bench.samples import MESSAGES, command_of, commit_of, entries_of, parts_of, passes_of
 from runtime.aws import open_aws
 from runtime.errors import Fatal
 from runtime.settings import Settings, load
 from runtime.stack import Stack
-from runtime.times import Micros
 
 PARCEL: Final = 30
 """Commands, or commits, of one parcel: what 16 partitions gather at 2,000 a second in 250 ms."""
-MESSAGES: Final = 10
 CALLS_AT_ONCE: Final = 4
 BULK: Final = 500
 """Rows of one insert, keys of one pipeline."""
@@ -85,11 +83,11 @@ async def appending(settings: Settings, stack: Stack, items: int) -> dict[str, C
         call = append_call(stack.append, dynamodb, f"{settings.stack}-events")
 
         async def append(commits: Sequence[Commit]) -> None:
-            calls = [partial(call, part) for part in _parts(commits, call.most)]
+            calls = [partial(call, part) for part in parts_of(commits, call.most)]
             if any(answer is not Appended.YES for answers in await at_once(calls) for answer in answers):
                 raise Unmeasured("an append was not taken")
 
-        passes = [[_commit(number) for number in numbers] for numbers in _passes(items)]
+        passes = [[commit_of(number) for number in numbers] for numbers in passes_of(items)]
         appended = [await measured(f"conditional append, {stack.append} a call", items, partial(append, commits)) for commits in passes]
         arn = (await dynamodb.describe_table(TableName=f"{settings.stack}-events"))["Table"]["LatestStreamArn"]
         read = partial(_read_stream, streams, await _iterators(streams, arn), items * PASSES)
@@ -127,7 +125,7 @@ async def queueing(settings: Settings, stack: Stack, items: int) -> dict[str, Ce
         sqs, polling = await aws.sqs(), await aws.sqs_polling()
 
         async def send(entries: Sequence[Any]) -> None:
-            await at_once([partial(sqs.send_message_batch, QueueUrl=url, Entries=part) for part in _parts(entries, MESSAGES)])
+            await at_once([partial(sqs.send_message_batch, QueueUrl=url, Entries=part) for part in parts_of(entries, MESSAGES)])
 
         async def receive(parcels: int) -> None:
             left = parcels
@@ -139,10 +137,10 @@ async def queueing(settings: Settings, stack: Stack, items: int) -> dict[str, Ce
                 await sqs.delete_message_batch(QueueUrl=url, Entries=receipts)
                 left -= len(found)
 
-        for numbers in _passes(items):
-            bodies = [encode_command(_command(number)) for number in numbers]
-            entries = _entries(
-                "MessageBody", [pack_commands(Partition(n % 16), part) for n, part in enumerate(_parts(bodies, PARCEL))], 16, numbers
+        for numbers in passes_of(items):
+            bodies = [encode_command(command_of(number)) for number in numbers]
+            entries = entries_of(
+                "MessageBody", [pack_commands(Partition(n % 16), part) for n, part in enumerate(parts_of(bodies, PARCEL))], 16, numbers
             )
             sent.append(await measured(f"ten parcels of {PARCEL} commands a call", items, partial(send, entries)))
             received.append(await measured(f"receive and delete, ten parcels of {PARCEL}", items, partial(receive, len(entries))))
@@ -157,14 +155,15 @@ async def publishing(settings: Settings, stack: Stack, items: int) -> dict[str, 
 
         async def publish(entries: Sequence[Any]) -> None:
             calls = [
-                partial(sns.publish_batch, TopicArn=stack.topic_arn, PublishBatchRequestEntries=part) for part in _parts(entries, MESSAGES)
+                partial(sns.publish_batch, TopicArn=stack.topic_arn, PublishBatchRequestEntries=part)
+                for part in parts_of(entries, MESSAGES)
             ]
             await at_once(calls)
 
-        for numbers in _passes(items):
-            bodies = [encode_commit(_commit(number)) for number in numbers]
-            parcels = [pack_commits(Partition(n % _GROUPS), part) for n, part in enumerate(_parts(bodies, PARCEL))]
-            entries = _entries("Message", parcels, _GROUPS, numbers)
+        for numbers in passes_of(items):
+            bodies = [encode_commit(commit_of(number)) for number in numbers]
+            parcels = [pack_commits(Partition(n % _GROUPS), part) for n, part in enumerate(parts_of(bodies, PARCEL))]
+            entries = entries_of("Message", parcels, _GROUPS, numbers)
             published.append(await measured(f"ten parcels of {PARCEL} commits a call", items, partial(publish, entries)))
     return {"publish": cheapest(published)}
 
@@ -175,14 +174,14 @@ async def remembering(settings: Settings, items: int) -> dict[str, Ceiling]:
     script = client.register_script("for i = 1, #KEYS do redis.call('SET', KEYS[i], ARGV[1], 'EX', 60) end")
 
     async def pipeline() -> None:
-        for part in _parts(range(items), BULK):
+        for part in parts_of(range(items), BULK):
             async with client.pipeline(transaction=False) as pipe:
                 for number in part:
                     pipe.set(f"ceilings:{number}", "pending", ex=60)
                 await pipe.execute()
 
     async def scripted() -> None:
-        for part in _parts(range(items), BULK):
+        for part in parts_of(range(items), BULK):
             await script(keys=[f"ceilings:{number}" for number in part], args=["pending"])
 
     try:
@@ -201,53 +200,14 @@ async def inserting(settings: Settings, items: int) -> Ceiling:
     insert = "INSERT INTO alone SELECT id, 'picture', 'bench', text, 1 FROM unnest($1::text[], $2::text[]) AS given (id, text)"
 
     async def rows(numbers: range) -> None:
-        for part in _parts(numbers, BULK):
+        for part in parts_of(numbers, BULK):
             await connection.execute(insert, [f"alone-{number:06}" for number in part], [TEXT] * len(part))
 
     try:
-        passes = _passes(items)
+        passes = passes_of(items)
         return cheapest([await measured(f"{BULK} rows a statement, own transaction", items, partial(rows, numbers)) for numbers in passes])
     finally:
         await connection.close()
-
-
-def _passes(items: int) -> list[range]:
-    """The numbers of each pass's items: none is anybody's twice."""
-    return [range(each * items, (each + 1) * items) for each in range(PASSES)]
-
-
-def _entries(body: str, parcels: Sequence[str], groups: int, numbers: range) -> list[dict[str, str]]:
-    """Of batches of MESSAGES, for a FIFO queue or topic, which calls the message's text `body`."""
-    return [
-        {
-            "Id": str(n % MESSAGES),
-            body: parcel,
-            "MessageGroupId": str(n % groups),
-            "MessageDeduplicationId": f"alone-{numbers.start}-{n}",
-        }
-        for n, parcel in enumerate(parcels)
-    ]
-
-
-def _parts(items: Sequence[Any], size: int) -> list[Any]:
-    return [items[start : start + size] for start in range(0, len(items), size)]
-
-
-def _command(number: int) -> Command:
-    data = Raw(msgspec.json.encode({"picture_id": "picture-01", "text": TEXT, "comment_id": f"alone-{number:06}"}))
-    identity = CommandId(f"alone-{number:06}")
-    return Command(identity, "comment.create", _stream(number), data, Fingerprint("0" * 16), Micros(time.time_ns() // 1000), actor="bench")
-
-
-def _commit(number: int) -> Commit:
-    data = {"picture_id": "picture-01", "author": "bench", "text": TEXT}
-    event = {"name": "comment.created.v1", "data": data, "at": time.time_ns() // 1000, "actor": "bench"}
-    identity = {"command_id": f"alone-{number:06}", "fingerprint": "0" * 16}
-    return Commit(_stream(number), Version(1), Version(1), Version(0), Raw(msgspec.json.encode([{**event, **identity}])))
-
-
-def _stream(number: int) -> StreamId:
-    return StreamId(f"comment-alone-{number:06}")
 
 
 if __name__ == "__main__":

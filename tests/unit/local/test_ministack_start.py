@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.local import ministack
+from headrace.local import ministack, ministack_start
 from headrace.local.ministack_start import KNOWN, MENDED, forget_expired, mend
 
 NOW = 1_000_000.0
@@ -25,6 +25,12 @@ def test_what_has_expired_goes_and_the_rest_stays(expiries: list[float]) -> None
         patch.setattr("time.time", lambda: NOW)
         forget_expired(queue)
     assert queue == {"dedup_cache": left}
+
+
+def test_nothing_is_looked_at_behind_the_first_that_has_not_expired() -> None:
+    queue: dict[str, Any] = {"dedup_cache": {"fresh": {"expire": float("inf")}, "later": {}}}
+    forget_expired(queue)
+    assert list(queue["dedup_cache"]) == ["fresh", "later"]
 
 
 def test_a_topic_that_never_remembered_anything_remembers_nothing() -> None:
@@ -63,3 +69,22 @@ def test_where_a_function_is_missing_all_is_left_as_it_is() -> None:
     delattr(found[name], function)
     assert not mend(KNOWN, found.__getitem__)
     assert functions(found) == [as_ministack_does] * (len(MENDED) - 1) + [None]
+
+
+@pytest.mark.parametrize(("mended", "said"), [(True, ""), (False, "is started as it is")])
+def test_it_is_mended_before_it_starts_and_says_so_where_it_could_not_be(
+    mended: bool, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps: list[str] = []
+
+    def mends(found: str) -> bool:
+        steps.append(found)
+        return mended
+
+    monkeypatch.setattr(ministack_start, "version", lambda _: KNOWN)
+    monkeypatch.setattr(ministack_start, "mend", mends)
+    monkeypatch.setattr("runpy.run_module", lambda name, **_: steps.append(name))
+    ministack_start.main()
+    assert steps == [KNOWN, "ministack"]
+    assert said in capsys.readouterr().err
+    assert mended == (not said)
